@@ -129,7 +129,7 @@ def _columns(words: Sequence[int], depth: int) -> tuple[int, int]:
 def as_synthesized(shape: MemoryShape, contents: Contents) -> Memory | None:
     """The memory without the bits that never change; None for one that the host fills: a large RAM."""
     if shape.image is None:
-        return Memory(shape.depth, shape.width, read_first=True, reads=shape.reads)
+        return Memory(shape.depth, shape.width, read_first=not shape.apart, reads=shape.reads)
     if shape.writes:
         return None
     width, table = getattr(contents, shape.image), getattr(contents, f"{shape.image}_table")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from hwquant.boards.contents import DIVISOR, Contents, as_synthesized, kept, used_columns
 from hwquant.boards.families.family import Device, Family
 from hwquant.boards.large_ram import weights_in_large_ram
-from hwquant.boards.memories import Memory, memory_resources
+from hwquant.boards.memories import MemoryResources, memory_resources
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import program_bits
 from hwquant.program.widths import index_bits
@@ -31,7 +31,18 @@ PARTS = {
 }
 """Parts of the accelerator; what is in none of them is in the part "top", or "link" around the accelerator."""
 
-LINK_PARTS = {"link", "deframer", "framer", "receiver", "transmitter", "request", "response"}
+LINK_PARTS = {
+    "link",
+    "deframer",
+    "framer",
+    "receiver",
+    "transmitter",
+    "request",
+    "response",
+    "leaving",
+    "frames",
+    "results",
+}
 
 KNOWN = "known"
 """Name of the feature that is counted in LUTs already."""
@@ -141,13 +152,15 @@ def _of_component(facts: Facts, family: Family, contents: Contents) -> Features:
     for shape in facts.memories:
         memory = as_synthesized(shape, contents)
         if memory is not None:
-            ram += _add_memory(memory, family, lut, ff)
+            made = memory_resources(memory, family)
+            ram += _add_memory(made, memory.depth, lut, ff)
+            if shape.register and made.registered:
+                ff[shape.register] -= shape.width * shape.reads
     return Features(dict(lut), dict(ff), dsp, ram)
 
 
-def _add_memory(memory: Memory, family: Family, lut: Counter[str], ff: Counter[str]) -> float:
-    """Add the features of a memory, and return how many block RAMs it takes."""
-    ram = memory_resources(memory, family)
+def _add_memory(ram: MemoryResources, depth: int, lut: Counter[str], ff: Counter[str]) -> float:
+    """Add the features of a memory of so many words, and return how many block RAMs it takes."""
     lut[KNOWN] += ram.luts
     lut["memory choice"] += ram.chosen_bits
     lut["memory tables"] += ram.table_bits
@@ -156,7 +169,7 @@ def _add_memory(memory: Memory, family: Family, lut: Counter[str], ff: Counter[s
     ff["memory outputs"] += ram.output_bits + ram.address_bits
     ff["memory registers"] += ram.register_bits
     ff["memory emulation"] += ram.emulated_bits
-    ff["memory emulation, addresses"] += index_bits(memory.depth) if ram.emulated_bits else 0
+    ff["memory emulation, addresses"] += index_bits(depth) if ram.emulated_bits else 0
     return ram.blocks
 
 

@@ -70,6 +70,8 @@ class MemoryResources:
     emulated_bits : int
         Bits of a write that waits a cycle, and of a read that finds it, where a block RAM must but cannot give the
         word as it was before a write in the same cycle.
+    registered : bool
+        Whether a register that stands directly behind the memory is one of the block RAMs'.
     """
 
     blocks: float = 0.0
@@ -80,6 +82,7 @@ class MemoryResources:
     table_bits: int = 0
     register_bits: int = 0
     emulated_bits: int = 0
+    registered: bool = False
 
 
 def memory_resources(memory: Memory, family: Family) -> MemoryResources:
@@ -138,6 +141,7 @@ def _geometry(memory: Memory, ram: Ram) -> tuple[float, MemoryResources]:
                 address_bits=0 if distributed else (above - 1).bit_length() * memory.reads,
                 output_bits=memory.width * memory.reads if distributed else 0,
                 emulated_bits=memory.width if emulates else 0,
+                registered=ram.registered and above == 1 and not emulates,
             )
             best = (int(cost), cost, result)
     assert best is not None

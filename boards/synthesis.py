@@ -68,6 +68,8 @@ def synthesized(component: Component, device: Device, budget: DspBudget | None, 
         raise require("pyosys", "boards", "synthesis")
     text = to_rtlil(component, TOP, budget)
     identity = [text, device.family.synthesis(device, TOP), device.series, version("pyosys")]
+    if device.family.improve:
+        identity.append(device.family.improve.__name__)
     key = hashlib.sha256("/".join(identity).encode()).hexdigest()[:24]
 
     def fill(work: Path) -> None:

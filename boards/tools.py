@@ -22,11 +22,12 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
 from hwquant.boards.families.family import Device, Family
-from hwquant.boards.families.flow import TIMING, Executable, OpenFlow, Routed, RoutingJob
+from hwquant.boards.families.flow import NETLIST, TIMING, Executable, OpenFlow, Routed, RoutingJob
 from hwquant.errors import ToolStopped, require
 from hwquant.files import leave, write_bytes
 
@@ -60,12 +61,15 @@ def synthesize(rtlil: Path, device: Device, top: str = "top", verilog: str = "")
     """
     folder = rtlil.parent
     command = device.family.synthesis(device, top)
-    lines = [f"read_rtlil {rtlil.name}", command, "tee -q -o statistics.json stat -json"]
+    yosys([f"read_rtlil {rtlil.name}", command], folder, "synthesis")
+    design = json.loads((folder / NETLIST).read_text(encoding="utf-8"))
+    module = design["modules"][top]
+    if device.family.improve:
+        device.family.improve(module)
+        write_bytes(folder / NETLIST, json.dumps(design).encode())
     if verilog:
-        lines.append(f"write_verilog -noattr {verilog}")
-    yosys(lines, folder, "synthesis")
-    cells = json.loads((folder / "statistics.json").read_text())["design"]["num_cells_by_type"]
-    return {name: int(count) for name, count in cells.items()}
+        yosys([f"read_json {NETLIST}", f"write_verilog -noattr {verilog}"], folder, "verilog")
+    return dict(sorted(Counter(cell["type"] for cell in module["cells"].values()).items()))
 
 
 def yosys(commands: list[str], folder: Path, name: str) -> None:

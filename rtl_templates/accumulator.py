@@ -105,5 +105,5 @@ class Accumulator(Component):
             registers={"data": bits, "total": bits},
             adders={"total": bits},
             muxes={"hold": bits if config.window_sums else 0},
-            memories=[MemoryShape(config.accumulator_depth, bits)],
+            memories=[MemoryShape(config.accumulator_depth, bits, apart=True, register="data")],
         )

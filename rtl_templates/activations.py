@@ -7,12 +7,10 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
 from hwquant.program.widths import index_bits
+from hwquant.rtl_templates.banks import Bank, banks, choice_bits, choose
 from hwquant.rtl_templates.delay import delayed
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.ports import LaneSelection, ReadPort, WritePort
-
-BANK = 2048
-"""Words that a block RAM of the supported families holds at a useful width."""
 
 
 class ActivationMemory(Component):
@@ -21,8 +19,7 @@ class ActivationMemory(Component):
     Several arrays have a memory each, of which the same address is read, and written, at a time: their words are side
     by side.
 
-    More than BANK words are several memories, each with its own register behind it: block RAM answers so late
-    in a cycle that there is no time left to choose between several.
+    Many words are several memories, each with its own register behind it (:mod:`~hwquant.rtl_templates.banks`).
 
     Throughput: a read and a write in every cycle. What is read from an address that is written in the same cycle is
     undefined.
@@ -65,53 +62,39 @@ class ActivationMemory(Component):
     def elaborate(self, platform: object) -> Module:
         """Build the banks, and the choice of the one that was read."""
         m = Module()
-        low = (
-            self.config.activation_address_bits if self.config.activation_depth <= BANK else index_bits(BANK)
-        )
-        read_bank, write_bank = self.read.address[low:], self.write.address[low:]
-        banks = []
-        for number, start in enumerate(range(0, self.config.activation_depth, BANK)):
-            depth = min(BANK, self.config.activation_depth - start)
-            data = [
-                self._bank(m, number, depth, low, write_bank == number, array)
-                for array in range(self.config.arrays)
-            ]
-            banks.append(Cat(*data) if len(data) > 1 else data[0])
-        chosen = read_bank
-        for stage in range(self.latency if len(banks) > 1 else 0):
-            register = Signal(len(chosen), name=f"chosen_{stage + 1}", reset_less=True)
-            with m.If(self.read.advance):
-                m.d.sync += register.eq(chosen)
-            chosen = register
-        m.d.comb += self.data.eq(Array(banks)[chosen] if len(banks) > 1 else banks[0])
+        parts = banks(self.config.activation_depth)
+        words: list[Value] = []
+        for bank in parts:
+            data = [self._bank(m, bank, array) for array in range(self.config.arrays)]
+            words.append(Cat(*data) if len(data) > 1 else data[0])
+        m.d.comb += self.data.eq(choose(m, parts, self.read.address, words, self.read.advance))
         return m
 
-    def _bank(self, m: Module, number: int, depth: int, low: int, writes: Value, array: int) -> Signal:
+    def _bank(self, m: Module, bank: Bank, array: int) -> Signal:
         """Build the memories of an array's bank, and the register behind them, which holds the word that was read."""
         config, bits = self.config, self.config.activation_bits
         read: list[Value] = []
         of_array = f"array{array}_" if array else ""
         written = self.write.data[array * config.word_bits :]
+        writes = bank.has(self.write.address)
         if config.arrays > 1:
             writes &= self.write.enable[config.groups + array]
         # One memory a write group: families differ in what byte enables their block RAM has.
         for group in range(config.groups):
             lanes = config.group_lanes(group)
-            memory = Memory(shape=len(lanes) * bits, depth=depth, init=[], attrs={"no_rw_check": 1})
-            m.submodules[f"{of_array}lanes{lanes.start}" + (f"_bank{number}" if number else "")] = memory
+            memory = Memory(shape=len(lanes) * bits, depth=bank.depth, init=[], attrs={"no_rw_check": 1})
+            m.submodules[bank.name(f"{of_array}lanes{lanes.start}")] = memory
             write = memory.write_port()
             port = memory.read_port()
             m.d.comb += [
-                write.addr.eq(self.write.address[:low]),
+                write.addr.eq(bank.within(self.write.address)),
                 write.data.eq(written[lanes.start * bits : lanes.stop * bits]),
                 write.en.eq(self.write.enable[group] & writes),
-                port.addr.eq(self.read.address[:low]),
+                port.addr.eq(bank.within(self.read.address)),
                 port.en.eq(self.read.advance),
             ]
             read.append(port.data)
-        data = Signal(
-            config.word_bits, name=of_array + (f"data{number}" if number else "data"), reset_less=True
-        )
+        data = Signal(config.word_bits, name=bank.name(f"{of_array}data"), reset_less=True)
         with m.If(self.read.advance):
             m.d.sync += data.eq(Cat(*read))
         return data
@@ -119,21 +102,22 @@ class ActivationMemory(Component):
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
         """A memory for each bank and write group, a register for each bank, and the choice of a bank."""
-        depths = [
-            min(BANK, config.activation_depth - start) for start in range(0, config.activation_depth, BANK)
-        ]
-        banks, arrays = len(depths), config.arrays
-        chosen = config.activation_address_bits - index_bits(BANK) if banks > 1 else 0
+        parts, arrays = banks(config.activation_depth), config.arrays
         return Facts(
             registers={
-                "data": arrays * banks * config.word_bits,
-                "chosen bank": ActivationMemory.latency * chosen,
+                "data": arrays * len(parts) * config.word_bits,
+                "chosen bank": choice_bits(config.activation_depth),
             },
-            muxes={"banks": arrays * (banks - 1) * config.word_bits},
-            gates={"control": 1, "groups": arrays * config.groups * banks},
+            muxes={"banks": arrays * (len(parts) - 1) * config.word_bits},
+            gates={"control": 1, "groups": arrays * config.groups * len(parts)},
             memories=[
-                MemoryShape(depth, len(config.group_lanes(group)) * config.activation_bits)
-                for depth in depths
+                MemoryShape(
+                    bank.depth,
+                    len(config.group_lanes(group)) * config.activation_bits,
+                    apart=True,
+                    register="data",
+                )
+                for bank in parts
                 for _ in range(arrays)
                 for group in range(config.groups)
             ],

@@ -1,65 +1,157 @@
-"""Several arrays: which of the banks' words goes to which of them."""
+"""Memories of more words than a block RAM has: banks, each with a register of its own behind it.
 
-from amaranth.hdl import Array, Module
-from amaranth.lib.data import ArrayLayout
-from amaranth.lib.wiring import Component, In, Out
+Block RAM answers so late in a cycle that there is no time left to choose between several, and has a register which is
+used only where nothing stands between the two.
+"""
 
-from hwquant.program.config import ArrayConfig
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from amaranth.hdl import Array, Module, Signal, Value, ValueLike
+from amaranth.lib.memory import Memory
+
 from hwquant.program.widths import index_bits
-from hwquant.rtl_templates.activations import ActivationMemory
-from hwquant.rtl_templates.delay import delayed
-from hwquant.rtl_templates.facts import Facts
+
+BANK = 2048
+"""Words that a block RAM of the supported families holds at a useful width."""
+
+READ_LATENCY = 2
+"""Cycles from an address to the word: the memory, then a register."""
 
 
-class BankSelector(Component):
-    """The choice of a bank's word for each of several arrays.
+@dataclass(frozen=True)
+class Bank:
+    """A part of a memory.
 
-    ::
+    Attributes
+    ----------
+    number : int
+        Number of the bank in its memory.
+    start : int
+        Address of its first word.
+    depth : int
+        Number of its words.
+    address_bits : int
+        Bits of an address within the bank.
+    """
 
-        words[k] = data[banks[k]]
+    number: int
+    start: int
+    depth: int
+    address_bits: int
 
-    Latency: none from ``data`` to ``words``. Throughput: a word for each array a cycle.
+    def name(self, memory: str) -> str:
+        """Name of the bank as a submodule, where the first one has that of the memory."""
+        return f"{memory}_bank{self.number}" if self.number else memory
+
+    def within(self, address: Value) -> Value:
+        """The address of a word in the bank, from that in the memory."""
+        return address[: self.address_bits]
+
+    def has(self, address: Value) -> Value:
+        """Whether an address of the memory is one of the bank."""
+        return address[self.address_bits :] == self.start >> self.address_bits
+
+    def part(self, words: Sequence[int]) -> list[int]:
+        """What the bank has of the memory's contents."""
+        return list(words[self.start : self.start + self.depth])
+
+
+def banks(depth: int) -> list[Bank]:
+    """The banks of a memory of so many words.
+
+    At twice the width a block RAM has half the words. Of up to a half more, synthesis would make wider RAMs yet, and a
+    choice between them; so these are two banks.
+    """
+    half = BANK // 2
+    found: list[Bank] = []
+    start = 0
+    while start < depth:
+        left = depth - start
+        size = half if half < left <= half + half // 2 or start % BANK else BANK
+        words = min(size, left)
+        found.append(Bank(len(found), start, words, index_bits(depth if words == depth else size)))
+        start += size
+    return found
+
+
+def read_only(
+    m: Module, width: int, depth: int, init: Sequence[int], address: Value, advance: ValueLike = 1
+) -> Value:
+    """Build a memory that is only read, as submodules ``memory``.
 
     Parameters
     ----------
-    config : ArrayConfig
-        Number of arrays, and widths.
+    m : Module
+        Module that gets the memories and the registers behind them.
+    width : int
+        Bits of a word.
+    depth : int
+        Number of words.
+    init : Sequence of int
+        Contents, unsigned words.
+    address : Value
+        Address of the word that is read.
+    advance : ValueLike, default 1
+        Whether memory and register move on.
 
-    Members
+    Returns
     -------
-    banks : In(ArrayLayout)
-        The bank of each array, each ``index_bits(config.arrays)``, for the pixel whose address is presented in this
-        cycle.
-    data : In(config.arrays * config.word_bits)
-        The word of each bank, ``ActivationMemory.latency`` cycles later.
-    words : Out(config.arrays * config.word_bits)
-        The word for each array.
+    Value
+        The word that was read, :data:`READ_LATENCY` advancing cycles after its address.
     """
+    parts, words = banks(depth), []
+    for bank in parts:
+        memory = Memory(shape=width, depth=bank.depth, init=bank.part(init))
+        m.submodules[bank.name("memory")] = memory
+        port = memory.read_port()
+        m.d.comb += [port.addr.eq(bank.within(address)), port.en.eq(advance)]
+        word = Signal(width, name=bank.name("word"), reset_less=True)
+        with m.If(advance):
+            m.d.sync += word.eq(port.data)
+        words.append(word)
+    return choose(m, parts, address, words, advance)
 
-    def __init__(self, config: ArrayConfig):
-        self.config = config
-        super().__init__(
-            {
-                "banks": In(ArrayLayout(index_bits(config.arrays), config.arrays)),
-                "data": In(config.arrays * config.word_bits),
-                "words": Out(config.arrays * config.word_bits),
-            }
-        )
 
-    def elaborate(self, platform: object) -> Module:
-        """Build a multiplexer for each array, and the delays of what it chooses."""
-        m = Module()
-        arrays, bits = self.config.arrays, self.config.word_bits
-        data = [self.data[k * bits : (k + 1) * bits] for k in range(arrays)]
-        for k in range(arrays):
-            bank = delayed(m, self.banks[k], ActivationMemory.latency, name=f"bank{k}")
-            m.d.comb += self.words[k * bits : (k + 1) * bits].eq(Array(data)[bank])
-        return m
+def choose(
+    m: Module, parts: Sequence[Bank], address: Value, words: Sequence[Value], advance: ValueLike = 1
+) -> Value:
+    """Choose between the registers behind banks.
 
-    @staticmethod
-    def facts(config: ArrayConfig) -> Facts:
-        """A multiplexer for each array, and the delays of what it chooses."""
-        return Facts(
-            registers={"banks": ActivationMemory.latency * config.arrays * index_bits(config.arrays)},
-            muxes={"banks": config.arrays * (config.arrays - 1) * config.word_bits},
-        )
+    Parameters
+    ----------
+    m : Module
+        Module that gets the registers of the choice.
+    parts : Sequence of Bank
+        The banks.
+    address : Value
+        The address of the memory that is read.
+    words : Sequence of Value
+        The register behind each bank.
+    advance : ValueLike, default 1
+        Whether memory and registers move on.
+
+    Returns
+    -------
+    Value
+        The word that was read, :data:`READ_LATENCY` advancing cycles after its address.
+    """
+    if len(parts) == 1:
+        return words[0]
+    low = min(bank.address_bits for bank in parts)
+    chosen = address[low:]
+    for stage in range(READ_LATENCY):
+        register = Signal(len(chosen), name=f"chosen_{stage + 1}", reset_less=True)
+        with m.If(advance):
+            m.d.sync += register.eq(chosen)
+        chosen = register
+    slots = [word for bank, word in zip(parts, words) for _ in range(1 << bank.address_bits - low)]
+    return Array(slots)[chosen]
+
+
+def choice_bits(depth: int) -> int:
+    """Bits of the registers that :func:`choose` takes for a memory of so many words."""
+    parts = banks(depth)
+    if len(parts) == 1:
+        return 0
+    return READ_LATENCY * (index_bits(depth) - min(bank.address_bits for bank in parts))

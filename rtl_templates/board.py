@@ -10,7 +10,8 @@ from hwquant.rtl_templates.dsp import DspBudget
 from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.framing import BEAT, Deframer, Framer
 from hwquant.rtl_templates.link import LinkExecutor
-from hwquant.rtl_templates.streams import StreamRegister
+from hwquant.rtl_templates.ports import word_layout
+from hwquant.rtl_templates.streams import StreamQueue, StreamRegister
 from hwquant.rtl_templates.uart import Divisor, UartReceiver, UartTransmitter
 
 
@@ -61,17 +62,25 @@ class SerialAccelerator(Component):
         reset = Signal()
         m.d.sync += reset.eq(link.reset)
         m.submodules.accelerator = ResetInserter(reset)(accelerator)
-        # Memories, checks and the choice of what comes next would else be one long path; bytes are rare.
+        # Memories, checks and the choice of what comes next would else be one long path; bytes are rare. A host that
+        # asks whether a frame may come asks the accelerator.
         m.submodules.request = request = StreamRegister(BEAT)
         m.submodules.response = response = StreamRegister(BEAT)
+        m.submodules.leaving = leaving = StreamRegister(8)
+        word = word_layout(accelerator.config)
+        m.submodules.frames = frames = ResetInserter(reset)(StreamRegister(word, follows=True))
+        m.submodules.results = results = ResetInserter(reset)(StreamQueue(word))
         connect(m, receiver.bytes, deframer.bytes)
         connect(m, deframer.packets, request.i)
         connect(m, request.o, link.packets)
         connect(m, link.responses, response.i)
         connect(m, response.o, framer.packets)
-        connect(m, framer.bytes, transmitter.bytes)
-        connect(m, link.frames, accelerator.frames)
-        connect(m, accelerator.results, link.results)
+        connect(m, framer.bytes, leaving.i)
+        connect(m, leaving.o, transmitter.bytes)
+        connect(m, link.frames, frames.i)
+        connect(m, frames.o, accelerator.frames)
+        connect(m, accelerator.results, results.i)
+        connect(m, results.o, link.results)
         connect(m, link.bus, accelerator.bus)
         if accelerator.loadable:
             connect(m, link.load, accelerator.load)
@@ -122,5 +131,8 @@ class SerialAccelerator(Component):
             "accelerator": Accelerator.facts(config, budget, loadable=loadable),
             "request": StreamRegister.facts(BEAT.size),
             "response": StreamRegister.facts(BEAT.size),
+            "leaving": StreamRegister.facts(8),
+            "frames": StreamRegister.facts(word_layout(config).size),
+            "results": StreamQueue.facts(word_layout(config).size),
         }
         return Facts(registers={"reset": 1}, inside=[Inside(name, facts) for name, facts in parts.items()])

@@ -14,7 +14,7 @@ from hwquant.program.latencies import FEED_LATENCY, MEMORY_LATENCY, PRODUCT_LATE
 from hwquant.rtl_templates.accumulator import Accumulator
 from hwquant.rtl_templates.activations import ActivationFeed, ActivationMemory
 from hwquant.rtl_templates.array import SystolicArray, shares_lanes
-from hwquant.rtl_templates.banks import BankSelector
+from hwquant.rtl_templates.bank_selector import BankSelector
 from hwquant.rtl_templates.collector import Collector
 from hwquant.rtl_templates.delay import check_latency, delayed
 from hwquant.rtl_templates.dispatcher import Dispatcher

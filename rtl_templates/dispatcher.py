@@ -1,6 +1,6 @@
 """The dispatcher, which lets loading run one tile ahead of streaming."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
@@ -67,17 +67,13 @@ class Dispatcher(Component):
         loaded_valid = Signal()
         drain = Signal(range(self.config.drain_latency))
         spacing = Signal(range(self.config.columns))
-        # Whether the counters are zero is registered, since the start of a job waits for it.
+        # Whether the counters are zero is registered, and whether the loaded job waits for them: long paths begin with$
+        # its start.
         drained = Signal(init=1)
         spaced = Signal(init=1)
+        clear = Signal()
 
-        may_start = (
-            loaded_valid
-            & self.load.ready
-            & self.stream.ready
-            & (~loaded.layer | drained)
-            & (~loaded.parameters | spaced)
-        )
+        may_start = loaded_valid & self.load.ready & self.stream.ready & clear
         if self.config.settles:
             recent = Signal(ACCUMULATE_HAZARD - 2)
             m.d.sync += recent.eq(Cat(self.streaming, recent))
@@ -93,22 +89,33 @@ class Dispatcher(Component):
         ]
         with m.If(self.stream.start):
             m.d.sync += loaded_valid.eq(0)
-        with m.If(advance if self.config.product_bits else self.load.start):
+        taken = advance if self.config.product_bits else self.load.start
+        with m.If(taken):
             m.d.sync += [waiting_valid.eq(0), loaded_valid.eq(1), loaded.eq(waiting)]
         with m.If(self.jobs.valid & self.jobs.ready):
             m.d.sync += [waiting_valid.eq(1), waiting.eq(self.jobs.payload)]
 
         latency = self.config.drain_latency
+        drains, spaces = self.stream.start | self.streaming, self.stream.start & loaded.parameters
         with m.If(self.stream.start):
-            m.d.sync += [drain.eq(latency - 1), drained.eq(0)]
+            m.d.sync += drain.eq(latency - 1)
         with m.Elif(self.streaming):
-            m.d.sync += [drain.eq(latency - 2), drained.eq(0)]
+            m.d.sync += drain.eq(latency - 2)
         with m.Elif(~drained):
-            m.d.sync += [drain.eq(drain - 1), drained.eq(drain == 1)]
-        with m.If(self.stream.start & loaded.parameters):
-            m.d.sync += [spacing.eq(self.config.columns - 1), spaced.eq(0)]
+            m.d.sync += drain.eq(drain - 1)
+        with m.If(spaces):
+            m.d.sync += spacing.eq(self.config.columns - 1)
         with m.Elif(~spaced):
-            m.d.sync += [spacing.eq(spacing - 1), spaced.eq(spacing == 1)]
+            m.d.sync += spacing.eq(spacing - 1)
+        drained_next = ~drains & (drained | (drain == 1))
+        spaced_next = ~spaces & (spaced | (spacing == 1))
+        layer = Mux(taken, waiting.layer, loaded.layer)
+        parameters = Mux(taken, waiting.parameters, loaded.parameters)
+        m.d.sync += [
+            drained.eq(drained_next),
+            spaced.eq(spaced_next),
+            clear.eq((~layer | drained_next) & (~parameters | spaced_next)),
+        ]
         return m
 
     @staticmethod
@@ -118,7 +125,7 @@ class Dispatcher(Component):
         counters = index_bits(config.drain_latency) + index_bits(config.columns)
         recent = ACCUMULATE_HAZARD - 2 if config.settles else 0
         return Facts(
-            registers={"jobs": 2 * job, "control": 4 + counters + recent},
+            registers={"jobs": 2 * job, "control": 5 + counters + recent},
             muxes={"job": job},
             gates={"control": 1},
         )

@@ -45,6 +45,11 @@ class MemoryShape(NamedTuple):
         What it holds from the start, or is sent by the host; None: nothing.
     reads : int, default 1
         Number of read ports.
+    apart : bool, default False
+        Whether no word is read in the cycle that writes it.
+    register : str, default ""
+        Name, among the component's registers, of what holds the word directly behind each read port; "" for
+        none.
     """
 
     depth: int
@@ -52,6 +57,8 @@ class MemoryShape(NamedTuple):
     writes: int = 1
     image: Image | None = None
     reads: int = 1
+    apart: bool = False
+    register: str = ""
 
 
 class Product(NamedTuple):

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In
 
 from hwquant.program.config import ArrayConfig
 from hwquant.program.widths import index_bits
+from hwquant.rtl_templates.banks import READ_LATENCY, banks, choice_bits, read_only
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.ports import ParameterPort
 
@@ -39,7 +39,7 @@ class ParameterReader(Component):
         Request for the next words, and the bus on which they come.
     """
 
-    latency = 2
+    latency = READ_LATENCY
 
     def __init__(self, config: ArrayConfig, init: Sequence[int]):
         self.config = config
@@ -50,35 +50,32 @@ class ParameterReader(Component):
         """Build the memory, its address, the counter of words, and the bus."""
         m = Module()
         config = self.config
-        m.submodules.memory = memory = Memory(
-            shape=config.parameter_bits, depth=config.parameter_depth, init=self.init
-        )
-        port = memory.read_port()
         pointer = Signal(index_bits(config.parameter_depth))
         left = Signal(range(config.columns))
-        m.d.comb += port.addr.eq(pointer)
         with m.If(self.port.start | (left != 0)):
             m.d.sync += [pointer.eq(pointer + 1), left.eq(Mux(self.port.start, config.columns, left) - 1)]
         with m.If(self.rewind):
             m.d.sync += pointer.eq(0)
-        bus = Signal(config.parameter_bits, reset_less=True)
-        m.d.sync += bus.eq(port.data)
-        m.d.comb += self.port.bus.as_value().eq(bus)
+        word = read_only(m, config.parameter_bits, config.parameter_depth, self.init, pointer)
+        m.d.comb += self.port.bus.as_value().eq(word)
         return m
 
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
         """The memory, its address, and the bus."""
-        pointer = index_bits(config.parameter_depth)
+        pointer, parts = index_bits(config.parameter_depth), banks(config.parameter_depth)
         return Facts(
             registers={
                 "pointer": pointer,
                 "control": index_bits(config.columns),
-                "bus": config.parameter_bits,
+                "bus": len(parts) * config.parameter_bits,
+                "chosen bank": choice_bits(config.parameter_depth),
             },
             adders={"pointer": pointer},
+            muxes={"banks": (len(parts) - 1) * config.parameter_bits},
             gates={"control": 1},
             memories=[
-                MemoryShape(config.parameter_depth, config.parameter_bits, writes=0, image="parameters")
+                MemoryShape(bank.depth, config.parameter_bits, writes=0, image="parameters", register="bus")
+                for bank in parts
             ],
         )

@@ -7,8 +7,8 @@ from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.delay import delayed
 from hwquant.rtl_templates.facts import Facts, Product
 
-FINE = 3
-"""Bits of the shift that the second shifter handles; the first shifts by multiples of 8."""
+FINE = 2
+"""Bits of the shift that the second shifter handles, which also saturates; the first shifts by multiples of 4."""
 
 
 def saturate(value: Value, bits: int) -> Value:
@@ -71,7 +71,7 @@ class Requantizer(Component):
     total : In(signed(config.accumulator_bits))
         A finished sum.
     shift : In(config.shift_bits)
-        Bits by which the sum is shifted to the right, in the same cycle as ``total``.
+        Bits by which the sum is shifted to the right, less ``config.least_shift``, in the same cycle as ``total``.
     multiplier : In(signed(config.multiplier_bits))
         Factor of the sum, in the same cycle as ``total``; only where the configuration has one.
     low : In(signed(config.requantized_bits))
@@ -113,6 +113,7 @@ class Requantizer(Component):
             total = delayed(m, product, 1, name="product")
             shift = delayed(m, shift, 2, name="shift")
 
+        total = total.shift_right(self.config.least_shift)
         coarse = Signal(signed(len(total)), reset_less=True)
         m.d.sync += coarse.eq(total >> (shift[FINE:] << FINE))
         fine = delayed(m, shift[:FINE], 1, name="fine")
@@ -136,15 +137,16 @@ class Requantizer(Component):
         bits, multiplied = config.requantized_bits, config.multiplier_bits > 0
         shifted, wide = config.accumulator_bits + config.multiplier_bits, bits + 2 * multiplied
         fine = min(FINE, config.shift_bits)
+        kept = max(1, shifted - config.least_shift)
         return Facts(
             registers={
                 "product": shifted * multiplied,
                 "multiply": (shifted + 2 * config.shift_bits + wide) * multiplied,
-                "shifted": shifted,
+                "shifted": kept,
                 "narrow": fine + wide + bits,
             },
             adders={"clamp": bits, "rounded": wide * multiplied},
-            muxes={"coarse": shifted * (config.shift_bits - fine), "fine": shifted * fine},
-            gates={"saturate": shifted, "multiplied": config.accumulator_bits * multiplied},
+            muxes={"coarse": kept * (config.shift_bits - fine), "fine": kept * fine},
+            gates={"saturate": kept, "multiplied": config.accumulator_bits * multiplied},
             products=[Product(config.accumulator_bits, config.multiplier_bits)] if multiplied else [],
         )

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from amaranth.hdl import Module, Signal, Value, signed
 from amaranth.lib import data, stream
-from amaranth.lib.memory import Memory, ReadPort
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import BUFFERED, OPCODE_BITS, Opcode, fields, program_bits
 from hwquant.program.widths import index_bits
+from hwquant.rtl_templates.banks import banks, choice_bits, read_only
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout, job_layout
 from hwquant.rtl_templates.ports import RunPort, TransferPort
@@ -29,7 +29,7 @@ class _Registers:
         self.pc = Signal(index_bits(config.program_depth))
         self.fetched = Signal()
         self.valid = Signal()
-        self.word = Signal(program_bits(config), reset_less=True)
+        self.word = Signal(program_bits(config))
         self.fresh = Signal()
         self.running = Signal()
         self.wait = Signal()
@@ -110,11 +110,8 @@ class Sequencer(Component):
     def elaborate(self, platform: object) -> Module:
         """Build the program memory, and what fetches and executes its words."""
         m = Module()
-        m.submodules.memory = memory = Memory(
-            shape=program_bits(self.config), depth=self.config.program_depth, init=self.init
-        )
         state = _Registers(self.config)
-        self._fetch(m, state, memory.read_port())
+        self._fetch(m, state)
         m.d.comb += [
             self.geometry.eq(state.geometry),
             self.write.eq(state.write),
@@ -143,20 +140,16 @@ class Sequencer(Component):
         layout = instruction_layout(self.config, opcode)
         return data.View(layout, state.word[OPCODE_BITS:][: layout.size])
 
-    def _fetch(self, m: Module, state: _Registers, port: ReadPort) -> None:
+    def _fetch(self, m: Module, state: _Registers) -> None:
         """Fetch the next word, unless the one that is there waits."""
-        advance = Signal()
-        m.d.comb += [
-            advance.eq(state.running & ~(state.valid & state.wait)),
-            port.addr.eq(state.pc),
-            port.en.eq(advance),
-        ]
+        config, advance = self.config, Signal()
+        word = read_only(m, program_bits(config), config.program_depth, self.init, state.pc, advance)
+        m.d.comb += [advance.eq(state.running & ~(state.valid & state.wait)), state.word.eq(word)]
         with m.If(advance):
             m.d.sync += [
                 state.pc.eq(state.pc + 1),
                 state.fetched.eq(1),
                 state.valid.eq(state.fetched),
-                state.word.eq(port.data),
                 state.fresh.eq(1),
             ]
         with m.Elif(state.valid):
@@ -272,11 +265,12 @@ class Sequencer(Component):
             return instruction_layout(config, opcode).size
 
         word, address = program_bits(config), config.activation_address_bits
-        pc = index_bits(config.program_depth)
+        pc, parts = index_bits(config.program_depth), banks(config.program_depth)
         packed = size(Opcode.FORMAT) if config.formatted else 0
         return Facts(
             registers={
-                "word": word,
+                "word": len(parts) * word,
+                "chosen bank": choice_bits(config.program_depth),
                 "program": pc,
                 "control": 8,  # the signals of one bit
                 "repeat": address + size(Opcode.REPEAT),
@@ -288,6 +282,9 @@ class Sequencer(Component):
             },
             redundant={"write": address if config.groups == 1 else 0},
             adders={"address": address, "program": pc},
+            muxes={"banks": (len(parts) - 1) * word},
             gates={"control": 1, "tile": size(Opcode.TILE)},
-            memories=[MemoryShape(config.program_depth, word, writes=0, image="program")],
+            memories=[
+                MemoryShape(bank.depth, word, writes=0, image="program", register="word") for bank in parts
+            ],
         )

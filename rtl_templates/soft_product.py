@@ -1,5 +1,7 @@
 """A multiplier of look-up tables, for arrays that are larger than the DSP blocks of a device."""
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
 from hwquant.program.widths import bits_for
@@ -20,7 +22,8 @@ class SoftProduct(RegisteredProduct):
     -1, 0, 1, 2 in two bits each (3 becomes -1 and carries one). A bit of a partial product is then a function of
     four bits (the digit and two bits of x), which is one look-up table; a binary tree of adders sums half as many
     partial products as the weight has bits. ``-x`` is ``~x + 1``: these ones enter at bits of the tree that are
-    free. (A. D. Booth, "A signed binary multiplication technique", 1951; its digits -2..2 need three bits.)
+    free. The row of the sign is added behind the register, on the way into the sum: half of the additions are on either
+    side of it. (A. D. Booth, "A signed binary multiplication technique", 1951; its digits -2..2 need three bits.)
 
     Throughput: one product a cycle.
 
@@ -65,14 +68,25 @@ class SoftProduct(RegisteredProduct):
             bits = (Mux(digit[1], Mux(digit[0], ~a, b), digit[0] & a) for a, b in zip(once, twice))
             m.d.comb += row.eq(Cat(*bits))
             rows.append((row, digit.all()))
-        value = rows[0][0] + rows[0][1]
-        if len(rows) > 1:
+        if len(rows) == 1:
+            product = Signal(self.product.shape(), reset_less=True)
+            m.d.sync += product.eq(rows[0][0] + rows[0][1])
+        else:
             value, count, below = self._tree(m, rows[:-1])
-            value = self._last(m, value, count, below, *rows[-1])
-        product = Signal(self.product.shape(), reset_less=True)
-        m.d.sync += product.eq(value)
+            parts = self._registered(m, value, below, *rows[-1])
+            product = self._last(m, parts, count)
         m.d.comb += self.product.eq(product)
         return m
+
+    @staticmethod
+    def _registered(m: Module, *values: Value) -> list[Signal]:
+        """Registers of the sum of the other rows, of the one that it lacks, and of the last row and its one."""
+        registers = []
+        for name, value in zip(("value", "below", "row", "one"), values):
+            register = Signal(value.shape(), name=f"{name}_1", reset_less=True)
+            m.d.sync += register.eq(value)
+            registers.append(register)
+        return registers
 
     def _digits(self, m: Module) -> list[Value]:
         """Build the registers of the stationary weight's digits, each in two bits: 0, 1, 2, and 3 for -1."""
@@ -123,20 +137,21 @@ class SoftProduct(RegisteredProduct):
             for (low, below, one), (high, above, left) in zip(level[::2], level[1::2]):
                 # The one of the row below is added two bits below the rows above.
                 start = 2 * (below - 1)
-                largest = (1 << (len(low) - 1)) + (1 << (len(high) - 1 + 2 * below))
-                total = Signal(signed(bits_for(-largest, largest - 1) - start), name=f"sum{number}")
+                bits = _pair_bits(len(low), len(high), below)
+                total = Signal(signed(bits - start), name=f"sum{number}")
                 m.d.comb += total.eq((low >> start) + Cat(one, Const(0, 1), high).as_signed())
                 pairs.append((Cat(low[:start], total).as_signed(), below + above, left))
                 number += 1
             level = pairs + level[len(level) & ~1 :]
         return level[0]
 
-    def _last(self, m: Module, value: Value, count: int, below: Value, row: Value, one: Value) -> Value:
+    def _last(self, m: Module, parts: Sequence[Signal], count: int) -> Value:
         """Add the row of the sign, and the ones of the last two rows.
 
         Only one of these two can be -1: what makes the digit below -1 carries a one into the sign's digit. So
         below the row, in units of a quarter of its own, 1 or 4 or nothing is missing: 4 is 3 and a carry.
         """
+        value, below, row, one = parts
         start = 2 * (count - 1)
         total = Signal(signed(len(self.product) - start + 1), name="total")
         carrying = Cat(one, value[start:]).as_signed()
@@ -159,13 +174,32 @@ class SoftProduct(RegisteredProduct):
         Returns
         -------
         Facts
-            The digits, the tree and the product; ``x`` is redundant, for the processing element has the same register.
+            The digits, the tree and what it sums; ``x`` is redundant, for the processing element has the same register.
         """
         digits = weight_bits // 2 + 1
+        product = _tree_bits(x_bits + 1, digits - 1) + x_bits + 1 + 2 if digits > 1 else x_bits + weight_bits
         return Facts(
-            registers={"x": x_bits, "digits": 2 * digits - appended, "product": x_bits + weight_bits},
+            registers={"x": x_bits, "digits": 2 * digits - appended, "product": product},
             redundant={"x": x_bits},
             adders={"tree": (digits - 1) * (x_bits + 3) + max(0, digits - 2) * 2},
             muxes={"rows": digits * (x_bits + 1)},
             gates={"digits": digits},
         )
+
+
+def _pair_bits(low: int, high: int, below: int) -> int:
+    """Width of the sum of two values of these widths, of which the upper one stands ``below`` digits above."""
+    largest = (1 << (low - 1)) + (1 << (high - 1 + 2 * below))
+    return bits_for(-largest, largest - 1)
+
+
+def _tree_bits(row_bits: int, rows: int) -> int:
+    """Width of the sum of so many rows, each a digit above the one before."""
+    level = [(row_bits, 1)] * rows
+    while len(level) > 1:
+        pairs = [
+            (_pair_bits(low, high, below), below + above)
+            for (low, below), (high, above) in zip(level[::2], level[1::2])
+        ]
+        level = pairs + level[len(level) & ~1 :]
+    return level[0][0]

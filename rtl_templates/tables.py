@@ -81,6 +81,10 @@ class Lookup(Component):
     def facts(config: ArrayConfig, columns: int) -> Facts:
         """The memory, and a register for each column."""
         shape = MemoryShape(
-            config.table_depth, config.activation_bits, writes=0, image="tables", reads=columns
+            *(config.table_depth, config.activation_bits),
+            writes=0,
+            image="tables",
+            reads=columns,
+            register="value",
         )
         return Facts(registers={"value": columns * config.activation_bits}, memories=[shape])

@@ -83,7 +83,7 @@ class LineDelay(Component):
         return Facts(
             registers={"lines": vector, "line pointers": 2 * bits},
             adders={"line pointers": 2 * bits},
-            memories=[MemoryShape(1 << bits, vector)],
+            memories=[MemoryShape(1 << bits, vector, apart=True, register="lines")],
         )
 
 

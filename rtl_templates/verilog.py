@@ -7,15 +7,23 @@ from amaranth.back import rtlil
 from amaranth.lib.wiring import Component
 
 from hwquant.rtl_templates.identifiers import INSIDE
-from hwquant.rtl_templates.weights import LOADED
+from hwquant.rtl_templates.weight_memory import LOADED
 from hwquant.rtl_templates.yosys import run_yosys
 
 SCRIPT = ("proc -nomux -norom", "opt_expr", "opt_clean", "memory_collect")
 """Yosys passes: processes to registers, unused wires away; hierarchy, names and memories stay."""
 
 
+APART = "no_rw_check"
+"""Attribute of memories that never read a word in the cycle that writes it."""
+_LINES = re.DOTALL | re.MULTILINE
+
+
 def to_rtlil(component: Component, name: str = "hwquant", platform: object = None) -> str:
-    """Convert a component to RTLIL, each distinct module once.
+    """Convert a component to RTLIL for synthesis and simulation, each distinct module once.
+
+    Memories that never read a word in the cycle that writes it say so of their read ports: of Amaranth's ports, which
+    are clocked already, Yosys does not ask the attribute :data:`APART`.
 
     Amaranth writes a module for every instance; equal ones (all processing elements of a row, all
     accumulators) are merged, bottom up, and named after their place without its index.
@@ -34,12 +42,33 @@ def to_rtlil(component: Component, name: str = "hwquant", platform: object = Non
     str
         The text of all modules.
     """
+    return re.sub(r"^module .*?^end\n", _collisions, _converted(component, name, platform), flags=_LINES)
+
+
+def _converted(component: Component, name: str, platform: object) -> str:
     text = rtlil.convert(component, name=name, platform=platform, emit_src=False)
     modules = ((module, _without_contents(body)) for module, body in _modules(text))
     return "".join(_merge(modules, name).values())
 
 
-def to_verilog(component: Component, name: str = "hwquant", platform: object = None) -> str:
+def _collisions(module: re.Match[str]) -> str:
+    """Say of a module's read ports that a word which is read and written at once may be anything, where it is so."""
+    text = module[0]
+    for memory in re.findall(
+        rf"^  attribute \\{APART} 1\n(?:  attribute .*\n)*  memory .* \\(\S+)$", text, re.MULTILINE
+    ):
+        ports = rf'^  cell \$memrd_v2 .*?parameter \\MEMID "\\\\{re.escape(memory)}"\n.*?^  end\n'
+        text = re.sub(ports, _any_word, text, flags=_LINES)
+    return text
+
+
+def _any_word(cell: re.Match[str]) -> str:
+    return re.sub(r"(COLLISION_X_MASK \d+')(0+)", lambda match: match[1] + "1" * len(match[2]), cell[0])
+
+
+def to_verilog(
+    component: Component, name: str = "hwquant", platform: object = None, *, show_collisions: bool = False
+) -> str:
     """Convert a component to Verilog-2005; the same component gives the same text.
 
     Parameters
@@ -50,6 +79,9 @@ def to_verilog(component: Component, name: str = "hwquant", platform: object = N
         Name of the top module.
     platform : object
         What ``elaborate`` gets.
+    show_collisions : bool, default False
+        Whether a word that is read in the cycle that writes it is X, in memories that are :data:`APART`: so that a
+        simulation shows it.
 
     Returns
     -------
@@ -61,14 +93,21 @@ def to_verilog(component: Component, name: str = "hwquant", platform: object = N
     ToolStopped
         Yosys stopped.
     """
+    convert = to_rtlil if show_collisions else _converted
     script = [
-        f"read_rtlil <<rtlil\n{to_rtlil(component, name, platform)}\nrtlil",
+        f"read_rtlil <<rtlil\n{convert(component, name, platform)}\nrtlil",
         *SCRIPT,
         "write_verilog",
     ]
     text = run_yosys("\n".join(script))
-    # Of the attributes only "keep" is for synthesis; see the processing element.
-    text = re.sub(r"^ *\(\* (?!keep = ).*? \*\)\n", "", text, flags=re.MULTILINE)
+    # Of the attributes these are for synthesis; see the processing element, and AMD's UG901 for the last one.
+    text = re.sub(rf"^ *\(\* (?!keep = |{APART} = ).*? \*\)\n", "", text, flags=re.MULTILINE)
+    text = re.sub(
+        rf"^( *)\(\* {APART} = .*? \*\)\n",
+        rf'\1(* {APART}, rw_addr_collision = "no" *)\n',
+        text,
+        flags=re.MULTILINE,
+    )
     # Yosys' version and the numbers of its auxiliary names must not make two equal designs differ.
     text = re.sub(r"\A(/\*.*?\*/\s*)?", "", text, flags=re.DOTALL)
     text = re.sub(r"\\\$auto\$verilog_backend\S* ", "_initially_", text)

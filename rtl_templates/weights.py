@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib import stream
-from amaranth.lib.data import ArrayLayout
-from amaranth.lib.memory import Memory, ReadPort, WritePort
+from amaranth.lib.data import ArrayLayout, View
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from hwquant.program.array_shape import PACKINGS
@@ -14,14 +13,13 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode
 from hwquant.program.weight_format import WeightFormat
 from hwquant.program.widths import index_bits
+from hwquant.rtl_templates.banks import choice_bits, choose
 from hwquant.rtl_templates.delay import delayed
 from hwquant.rtl_templates.facts import Facts, Inside, MemoryShape
 from hwquant.rtl_templates.jobs import instruction_layout
 from hwquant.rtl_templates.ports import TilePort, WeightPort, array_rows
 from hwquant.rtl_templates.segments import Segments
-
-LOADED = "host_loaded"
-"""Attribute of a memory whose initial contents :mod:`~hwquant.rtl_templates.verilog` leaves out."""
+from hwquant.rtl_templates.weight_memory import Loading, memory_words, weight_banks
 
 
 @dataclass(frozen=True)
@@ -30,6 +28,8 @@ class _Reads:
 
     Attributes
     ----------
+    pointer : Signal
+        Address of the word.
     row : Signal
         A row is read.
     first : Signal
@@ -42,6 +42,7 @@ class _Reads:
         The row before came from the same word; None where words hold one row.
     """
 
+    pointer: Signal
     row: Signal
     first: Signal
     offsets: Signal
@@ -125,24 +126,18 @@ class WeightLoader(Component):
             }
             | loading
         )
+        self._loading = Loading(self.words.valid & self.missing, self.words.payload) if loadable else None
 
     def elaborate(self, platform: object) -> Module:
         """Build the memory, its addresses, and the path of a word to the columns."""
         m = Module()
-        m.submodules.memory = memory = Memory(
-            shape=self.word_bits,
-            depth=self.config.weight_depth,
-            init=[] if self.loadable else self.init,
-            attrs={LOADED: 1} if self.loadable else {},
-        )
-        port = memory.read_port()
-        reads = self._read(m, memory, port)
+        reads = self._read(m)
 
         # Alongside the memory: is this a row, the first of its tile, the offset row?
         row = delayed(m, reads.row, 2, name="row", reset_less=False)
         first_row = delayed(m, reads.first, 2, name="first_row")
         offset_row = delayed(m, reads.first & reads.offsets, 2, name="offset_row")
-        form, weights = self._adjusted(m, reads, port, offset_row)
+        form, weights = self._adjusted(m, reads, offset_row)
         m.d.comb += self.weights.weight.eq(weights[0])
 
         if self.config.channel_offsets and not self.offset_row:
@@ -153,7 +148,7 @@ class WeightLoader(Component):
             self._shift_rows(m, row, first_row, form, weights)
         return m
 
-    def _read(self, m: Module, memory: Memory, port: ReadPort) -> _Reads:
+    def _read(self, m: Module) -> _Reads:
         """Build the addresses: a row in each cycle of a load, from where its tile's weights are."""
         config, job, ready = self.config, self.tile.job, self.tile.ready
         pointer = Signal(index_bits(config.weight_depth))
@@ -167,7 +162,7 @@ class WeightLoader(Component):
         idle = self._by_format(
             form, lambda item: item.load_cycles(config) - config.segment_rows(item.rows_per_cycle)
         )
-        m.d.comb += [reading.eq(left > idle), port.addr.eq(pointer)]
+        m.d.comb += reading.eq(left > idle)
         m.d.sync += ready.eq(left <= 2)
         with m.If(left != 0):
             m.d.sync += [left.eq(left - 1), fresh.eq(0)]
@@ -194,15 +189,15 @@ class WeightLoader(Component):
                     m.d.sync += marked.eq(following)
                 with m.Else():
                     m.d.sync += pointer.eq(marked)
-        if self.loadable:
-            self._load(m, memory.write_port(), port, pointer)
+        if self._loading:
+            m.d.comb += self.words.ready.eq(1)
+            with m.If(self._loading.enable):
+                m.d.sync += [pointer.eq(pointer + 1), self.missing.eq(pointer != len(self.init) - 1)]
         with m.If(self.rewind):
             m.d.sync += pointer.eq(0)
-        return _Reads(reading, fresh, offsets, form, inside)
+        return _Reads(pointer, reading, fresh, offsets, form, inside)
 
-    def _adjusted(
-        self, m: Module, reads: _Reads, port: ReadPort, offset_row: Signal
-    ) -> tuple[Signal, list[Signal]]:
+    def _adjusted(self, m: Module, reads: _Reads, offset_row: Signal) -> tuple[Signal, list[Signal]]:
         """Build the path of a word that was read, from the memory to its adjusted weights.
 
         Returns
@@ -213,14 +208,16 @@ class WeightLoader(Component):
             The adjusted weights of each part of the word, ``columns`` of them.
         """
         config, form = self.config, reads.form
-        data = Signal(ArrayLayout(signed(config.slot_bits), config.columns), reset_less=True)
-        m.d.sync += data.as_value().eq(port.data)
+        words = memory_words(m, config, self.init, reads.pointer, self._loading)
         if config.formatted:
             form = delayed(m, form, 1, name="format")
             if reads.inside is not None:
                 with m.If(delayed(m, reads.inside, 1, name="inside")):
-                    self._shift(m, form, data)
+                    for word in words:
+                        self._shift(m, form, word)
             form = delayed(m, form, 1, name="format_row")
+        parts = weight_banks(config, self.loadable)
+        data = View(words[0].shape(), choose(m, parts, reads.pointer, [word.as_value() for word in words]))
         fields = [self._fields(form, data, offset_row, part) for part in range(config.load_rows)]
         weights = [
             Signal(
@@ -253,18 +250,6 @@ class WeightLoader(Component):
             self.weights.load.eq(segments.load),
         ]
         connect(m, segments.entries, flipped(self.weights.entries))
-
-    def _load(self, m: Module, write: WritePort, read: ReadPort, pointer: Signal) -> None:
-        """Write the host's words into the memory, once after a reset; a ``rewind`` follows before any read."""
-        m.d.comb += [
-            self.words.ready.eq(1),
-            write.addr.eq(pointer),
-            write.data.eq(self.words.payload),
-            write.en.eq(self.words.valid & self.missing),
-            read.en.eq(~write.en),
-        ]
-        with m.If(write.en):
-            m.d.sync += [pointer.eq(pointer + 1), self.missing.eq(pointer != len(self.init) - 1)]
 
     def _by_format(self, form: Signal, value: Callable[[WeightFormat], int]) -> ValueLike:
         """The ``value`` of the format that ``form`` names."""
@@ -366,6 +351,15 @@ class WeightLoader(Component):
         control = index_bits(config.load_cycles + 2) + 3 + 3 * 2 + loadable
         control += config.channel_offsets and not offset_row
         packings = [packing for packing in PACKINGS[1:] if packing <= config.weight_packing]
+        memories = [
+            MemoryShape(
+                *(bank.depth, word),
+                writes=int(loadable),
+                image="weights",
+                register="" if any(packing > config.load_rows for packing in packings) else "data",
+            )
+            for bank in weight_banks(config, loadable)
+        ]
         own_offsets = edge and config.channel_offsets
         one_offset = edge and not config.channel_offsets
         return Facts(
@@ -373,7 +367,8 @@ class WeightLoader(Component):
                 "pointer": 2 * depth,
                 "control": control,
                 "format": 3 * form + (index_bits(config.weight_packing) + 1 if packed else 0),
-                "data": word,
+                "data": len(memories) * word,
+                "chosen bank": choice_bits(config.weight_depth) if len(memories) > 1 else 0,
                 "adjusted": parts,
                 "offsets": own_offsets * columns * (config.weight_bits + some)
                 + one_offset * 2 * config.offset_bits,
@@ -382,10 +377,11 @@ class WeightLoader(Component):
             adders={"pointer": depth, "adjust": parts if edge else 0},
             muxes={
                 "fields": parts * (len(packings) + some),
-                "shifts": word * sum(packing > config.load_rows for packing in packings),
+                "shifts": len(memories) * word * sum(packing > config.load_rows for packing in packings),
+                "banks": (len(memories) - 1) * word,
             },
             gates={"control": 1, "rows": config.rows, "loadable": loadable * (word + depth)},
-            memories=[MemoryShape(config.weight_depth, word, writes=int(loadable), image="weights")],
+            memories=memories,
             inside=[Inside("segments", Segments.facts(config))] if config.entries else [],
         )
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from hwquant.errors import HwquantError
 from hwquant.program.isa import program_bits
 from hwquant.program.program import Program
+from hwquant.program.widths import index_bits
+from hwquant.rtl_templates.banks import Bank, banks
 from hwquant.rtl_templates.tables import COLUMNS
 
 SEQUENCER, WEIGHTS, PARAMETERS = "sequencer memory", "weights memory", "parameter_reader memory"
@@ -66,23 +68,27 @@ def write_program(
         The design has no such memory.
     """
     config = program.config
-    images = {
-        SEQUENCER: (list(program.words), program_bits(config)),
-        PARAMETERS: (program.parameter_image, config.parameter_bits),
+    images: dict[str, tuple[list[int], int, list[Bank]]] = {
+        SEQUENCER: (list(program.words), program_bits(config), banks(config.program_depth)),
+        PARAMETERS: (program.parameter_image, config.parameter_bits, banks(config.parameter_depth)),
     }
+    table = Bank(0, 0, config.table_depth, index_bits(config.table_depth))
     for number in range(-(-config.columns // COLUMNS) if config.tables else 0):
         for array in range(config.arrays):
             of_array = f"{number}_{array}" if array else number
-            images[TABLE.format(of_array)] = program.table_image, config.activation_bits
+            images[TABLE.format(of_array)] = program.table_image, config.activation_bits, [table]
     if weights:
-        images[WEIGHTS] = program.weight_image, config.columns * config.slot_bits
+        slots = config.columns * config.slot_bits
+        images[WEIGHTS] = program.weight_image, slots, banks(config.weight_depth)
     library.hwquant_poke.argtypes = [
         *(ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p),
         *(ctypes.c_size_t, ctypes.c_size_t),
     ]
-    for name, (image, bits) in images.items():
-        words = chunks(image, bits)
-        if not library.hwquant_poke(handle, f"{place}{name}".encode(), pointer(words), bits, len(image)):
-            raise HwquantError(
-                f"the simulated hardware has no memory {place + name!r} of {len(image)} x {bits} bits"
-            )
+    for name, (image, bits, parts) in images.items():
+        for bank in parts:
+            part = bank.part(image)
+            words, full = chunks(part, bits), f"{place}{bank.name(name)}"
+            if not library.hwquant_poke(handle, full.encode(), pointer(words), bits, len(part)):
+                raise HwquantError(
+                    f"the simulated hardware has no memory {full!r} of {len(part)} x {bits} bits"
+                )

@@ -46,7 +46,10 @@ module DP16KD(
     INITVAL_3C = 0, INITVAL_3D = 0, INITVAL_3E = 0, INITVAL_3F = 0;
 
   initial begin
-    if (REGMODE_A != "NOREG" || REGMODE_B != "NOREG") $fatal(1, "%m: output registers are not modelled");
+    if (REGMODE_A != "NOREG" && REGMODE_A != "OUTREG") $fatal(1, "%m: REGMODE_A %0s is not modelled", REGMODE_A);
+    if (REGMODE_B != "NOREG" && REGMODE_B != "OUTREG") $fatal(1, "%m: REGMODE_B %0s is not modelled", REGMODE_B);
+    if (DATA_WIDTH_B == 36 && REGMODE_A != REGMODE_B)
+      $fatal(1, "%m: output registers of a half of a word are not modelled");
     if (CSDECODE_A != "0b000" || CSDECODE_B != "0b000") $fatal(1, "%m: chip selects are not modelled");
     if (RESETMODE != "SYNC" && RESETMODE != "ASYNC") $fatal(1, "%m: RESETMODE %0s is not modelled", RESETMODE);
     if (CLKAMUX != "CLKA" && CLKAMUX != "INV") $fatal(1, "%m: CLKAMUX %0s is not modelled", CLKAMUX);
@@ -71,7 +74,9 @@ module DP16KD(
   };
   wire [13:0] ada = {ADA13, ADA12, ADA11, ADA10, ADA9, ADA8, ADA7, ADA6, ADA5, ADA4, ADA3, ADA2, ADA1, ADA0};
   wire [13:0] adb = {ADB13, ADB12, ADB11, ADB10, ADB9, ADB8, ADB7, ADB6, ADB5, ADB4, ADB3, ADB2, ADB1, ADB0};
-  wire [35:0] qa, qb;
+  wire [35:0] qa, qb, ra, rb;
+  wire clka = CLKAMUX == "INV" ? ~CLKA : CLKA;
+  wire clkb = CLKBMUX == "INV" ? ~CLKB : CLKB;
   block_ram_18k #(
     .WIDTH_A(DATA_WIDTH_A), .WIDTH_B(DATA_WIDTH_B), .MODE_A(MODE_A), .MODE_B(MODE_B),
     .ASYNC(RESETMODE == "ASYNC"), .PITCH(20),
@@ -86,18 +91,44 @@ module DP16KD(
     INITVAL_07, INITVAL_06, INITVAL_05, INITVAL_04, INITVAL_03, INITVAL_02, INITVAL_01, INITVAL_00
     })
   ) ram(
-    .clk({CLKBMUX == "INV" ? ~CLKB : CLKB, CLKAMUX == "INV" ? ~CLKA : CLKA}),
+    .clk({clkb, clka}),
     .enable({CEB, CEA}), .write({WEB, WEA}), .reset({RSTB, RSTA}), .address({adb, ada}),
     .data({18'b0, dib, DATA_WIDTH_A == 36 ? dib : 18'b0, dia}), .q({qb, qa})
   );
+  output_register #(REGMODE_A == "OUTREG") register_a(clka, OCEA, RSTA, qa, ra);
+  output_register #(REGMODE_B == "OUTREG") register_b(clkb, OCEB, RSTB, qb, rb);
+  // The two halves of a word have registers of their own.
+  always @(posedge clkb)
+    if (DATA_WIDTH_B == 36 && REGMODE_B == "OUTREG" && OCEA !== OCEB)
+      $fatal(1, "%m: enables of the halves of a word differ, which is not modelled");
   assign {
     DOA17, DOA16, DOA15, DOA14, DOA13, DOA12, DOA11, DOA10, DOA9, DOA8, DOA7, DOA6, DOA5, DOA4, DOA3, DOA2,
     DOA1, DOA0
-  } = DATA_WIDTH_B == 36 ? qb[17:0] : qa[17:0];
+  } = DATA_WIDTH_B == 36 ? rb[17:0] : ra[17:0];
   assign {
     DOB17, DOB16, DOB15, DOB14, DOB13, DOB12, DOB11, DOB10, DOB9, DOB8, DOB7, DOB6, DOB5, DOB4, DOB3, DOB2,
     DOB1, DOB0
-  } = DATA_WIDTH_B == 36 ? qb[35:18] : qb[17:0];
+  } = DATA_WIDTH_B == 36 ? rb[35:18] : rb[17:0];
+endmodule
+
+// The register behind a port of a block RAM, or a wire.
+module output_register(clk, enable, reset, d, q);
+  parameter PRESENT = 0;
+  input clk, enable, reset;
+  input [35:0] d;
+  output [35:0] q;
+
+  generate
+    if (!PRESENT) assign q = d;
+    else begin : register
+      reg [35:0] value = 0;
+      always @(posedge clk) begin
+        if (reset !== 1'b0) $fatal(1, "%m: resets of output registers are not modelled");
+        if (enable) value <= d;
+      end
+      assign q = value;
+    end
+  endgenerate
 endmodule
 
 // P = A * B, with registers of operands and product; no cascades, no pre-adder, so that C is not used.

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from amaranth.hdl import ClockSignal, Const, Instance, Module
 
 from hwquant.boards.families.constraints import SPEED, STANDARD, SWITCH, Constraints, Pin, lines
+from hwquant.boards.families.ecp5_registers import absorb
 from hwquant.boards.families.family import CellModels, Device, Family
 from hwquant.boards.families.flow import Executable, OpenFlow, RoutingJob, nextpnr_arguments
 from hwquant.boards.families.languages import lpf, megahertz, word
@@ -157,8 +158,8 @@ FAMILY = Family(
     dsp=DspBlocks(18, 18, part=18, operand_bits=18, product=Ecp5Product),
     rams=(
         Ram(4, (4,), 4, 4, luts=6, rom=False, read_first=True),  # TRELLIS_DPR16X4
-        Ram(14, NARROW, 9, 128, blocks=1, dual=True),  # DP16KD
-        Ram(14, WIDE, 9, 128, blocks=1, least_write=5),  # PDPW16KD
+        Ram(14, NARROW, 9, 128, blocks=1, dual=True, registered=True),  # DP16KD
+        Ram(14, WIDE, 9, 128, blocks=1, least_write=5, registered=True),  # PDPW16KD
     ),
     logic_cost=LogicCost(register=1.0, table=1 / 16),
     pll=Pll(
@@ -186,6 +187,7 @@ FAMILY = Family(
         },
     ),
     synthesis=lambda device, top: f"synth_ecp5 -top {top} -json netlist.json",
+    improve=absorb,
     cells={
         # A carry cell is two LUTs, a distributed RAM four and two for its addresses.
         "lut": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from hwquant.boards.families.constraints import Constraints
 from hwquant.boards.families.flow import OpenFlow, VendorFlow
@@ -59,6 +60,8 @@ class Family:
         How its tools are told of pins and clock.
     synthesis : callable
         Yosys' command for a device and the name of the top module; it writes ``netlist.json``.
+    improve : callable or None
+        What changes the module of Yosys' JSON where its cells can more than Yosys knows; None where nothing does.
     cells : mapping of str to mapping of str to float
         Cells of a netlist by resource, each with what it counts for. LUTs have four inputs, Xilinx' six. A name that
         ends in "*" stands for all that begin so.
@@ -90,6 +93,7 @@ class Family:
     flow: OpenFlow | VendorFlow
     board_fields: tuple[str, ...] = ()
     models: CellModels | None = None
+    improve: Callable[[dict[str, Any]], None] | None = None
     shift_registers: ShiftRegisters | None = None
     lone_registers: float = 0.0
     routable: Mapping[str, float] = field(default_factory=lambda: ROUTABLE)

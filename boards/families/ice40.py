@@ -16,7 +16,7 @@ from hwquant.boards.families.languages import megahertz, word
 from hwquant.boards.families.pll import Pll, PllPins, PllSettings
 from hwquant.boards.families.ram import LogicCost, Ram
 from hwquant.rtl_templates.dsp import DspBlocks
-from hwquant.rtl_templates.weights import LOADED
+from hwquant.rtl_templates.weight_memory import LOADED
 
 
 def _pll(settings: PllSettings, device: Device, pins: PllPins) -> Instance:

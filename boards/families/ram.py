@@ -40,6 +40,8 @@ class Ram:
         Whether a read in the cycle of a write gives the old word.
     dual : bool
         Whether both ports can read.
+    registered : bool
+        Whether the register behind a port is one of its own.
     """
 
     address_bits: int
@@ -54,6 +56,7 @@ class Ram:
     least_write: int = 0
     read_first: bool = False
     dual: bool = False
+    registered: bool = False
 
 
 @dataclass(frozen=True)

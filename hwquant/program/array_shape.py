@@ -47,6 +47,7 @@ LIMITS = {
     "multiplier_bits": (0, 18),
     "product_bits": (0, 8),
     "shift_bits": (1, 6),
+    "least_shift": (0, 62),
     "coordinate_bits": (2, 16),
     "block_steps": (1, 1 << 24),
     "tap_depth": (MIN_TAP_DELAY, 1 << 16),
@@ -97,7 +98,9 @@ class ArrayShape(Latencies):
     multiplier_bits : int, default 0
         Width of the signed requantization multiplier, 0..18; 0 means requantization by a shift alone.
     shift_bits : int, default 5
-        Width of the requantization shift, 1..6.
+        Width of what a requantization shift has beyond the least one, 1..6.
+    least_shift : int, default 0
+        The least requantization shift, 0..62: so many bits of every sum are left out.
     window_sums : bool, default False
         Whether the accumulators can sum over a window of pixels, which makes average pooling one tile.
     tap_lines : int, default 0
@@ -142,6 +145,7 @@ class ArrayShape(Latencies):
     accumulator_depth: int = 512
     multiplier_bits: int = 0
     shift_bits: int = 5
+    least_shift: int = 0
     window_sums: bool = False
     tap_lines: int = 0
     tap_depth: int = 16

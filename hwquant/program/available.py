@@ -35,6 +35,14 @@ def check_hardware(needed: ArrayShape, config: ArrayConfig) -> None:
     )
     for name in names:
         _compare(name, needed, config)
+    if needed.least_shift < config.least_shift:
+        raise DoesNotFit(
+            f"the network needs a shift of {needed.least_shift}, the hardware has none below {config.least_shift}",
+            resource="least_shift",
+            needed=needed.least_shift,
+            available=config.least_shift,
+            remedy="hardware made for this network",
+        )
     if config.odd_weights == "all" and needed.odd_weights != "all":
         raise Unsupported("the network needs weights that are not odd, the hardware has no others")
     if config.ternary and not needed.ternary:

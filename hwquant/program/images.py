@@ -66,6 +66,8 @@ class Parameters:
     ----------
     bias, shift, multiplier : ndarray of int64, shape (columns,)
         As those of :class:`Images`.
+    zeros : ndarray of int64, shape (columns,)
+        What inputs that are all at their zero point add to a sum.
     channels : int
         Number of columns with a channel.
     """
@@ -73,16 +75,17 @@ class Parameters:
     bias: IntArray
     shift: IntArray
     multiplier: IntArray
+    zeros: IntArray
     channels: int
 
-    def with_zeros(self, zeros: int) -> Parameters:
-        """Let columns without a channel, whose results are zero points, come to them by a shift of ``zeros`` bits."""
+    def idle_shifted(self, shift: int, multiplied: bool) -> Parameters:
+        """Let columns without a channel, whose results are zero points, come to them by a shift.
+
+        Where there are multipliers, theirs are 0, and any shift will do.
+        """
         idle = np.arange(len(self.bias)) >= self.channels
-        return replace(
-            self,
-            bias=np.where(idle, self.bias << zeros, self.bias),
-            shift=np.where(idle, zeros, self.shift),
-        )
+        bias = self.bias if multiplied else ((self.bias + self.zeros) << shift) - self.zeros
+        return replace(self, bias=np.where(idle, bias, self.bias), shift=np.where(idle, shift, self.shift))
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,14 +142,15 @@ def make_images(
             parameters.append(_parameters(layer, block, zeros, shape))
             spans.append((layer.name, low, high))
     shared = _shared_zeros(parameters, shape, bits_for(*_sums(parameters, spans)[0]))
-    if not shape.multiplier_bits:
-        parameters = [one.with_zeros(shared) for one in parameters]
+    multiplied = shape.multiplier_bits > 0
+    shift = shape.least_shift if multiplied else max(shared, shape.least_shift)
+    parameters = [one.idle_shifted(shift, multiplied) for one in parameters]
     sums, widest = _sums(parameters, spans)
-    bias, shift, multiplier = (
-        np.concatenate([getattr(item, name) for item in parameters])
+    columns = {
+        name: np.concatenate([getattr(item, name) for item in parameters])
         for name in ("bias", "shift", "multiplier")
-    )
-    return Images(np.concatenate(weights), bias, shift, multiplier, shared, sums, widest)
+    }
+    return Images(np.concatenate(weights), **columns, bias_zeros=shared, sums=sums, widest=widest)
 
 
 def _sums(parameters: Sequence[Parameters], spans: Sequence[Span]) -> tuple[tuple[int, int], str]:
@@ -161,13 +165,14 @@ def _sums(parameters: Sequence[Parameters], spans: Sequence[Span]) -> tuple[tupl
 
 
 def _shared_zeros(parameters: Sequence[Parameters], shape: ArrayShape, width: int) -> int:
-    """Low bits that are zero in the bias of every channel; 0 for a few.
+    """Low bits that are zero in the bias of every channel, and in what idle columns add; 0 for a few.
 
     They are at most as many as a shift can have, and so many that a zero point before that shift has no more than the
     ``width`` of the sums.
     """
-    bits = int(np.bitwise_or.reduce(np.concatenate([item.bias[: item.channels] for item in parameters])))
-    most = min((1 << shape.shift_bits) - 1, width - shape.requantized_bits)
+    used = [part for item in parameters for part in (item.bias[: item.channels], item.zeros[item.channels :])]
+    bits = int(np.bitwise_or.reduce(np.concatenate(used)))
+    most = min(shape.least_shift + (1 << shape.shift_bits) - 1, width - shape.requantized_bits)
     zeros = min((bits & -bits).bit_length() - 1, most)
     return zeros if zeros >= LEAST_ZEROS else 0
 
@@ -238,9 +243,9 @@ def _parameters(layer: ArrayLayer, block: ColumnBlock, zeros: IntArray, shape: A
     if not shape.multiplier_bits:
         bias += np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0) + (layer.zero_point << shift)
         bias[count:] += 0 if idle is None else idle - layer.zero_point
-        return Parameters(bias, shift, multiplier, count)
+        return Parameters(bias, shift, multiplier, zeros, count)
     factors = np.ones(1, np.int64) if layer.multiplier is None else layer.multiplier
     multiplier[:count] = np.broadcast_to(factors, layer.bias.shape)[block.outputs]
     # The hardware rounds after shifting by one less; what is not shifted at all is doubled first.
     multiplier = np.where(shift == 0, 2 * multiplier, multiplier)
-    return Parameters(bias, np.maximum(shift - 1, 0), multiplier, count)
+    return Parameters(bias, np.maximum(shift - 1, 0), multiplier, zeros, count)

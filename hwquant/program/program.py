@@ -135,11 +135,11 @@ class Program:
 
     @cached_property
     def parameter_image(self) -> list[int]:
-        """The parameter memory: bias in the low bits, then shift, then multiplier."""
+        """The parameter memory: bias in the low bits, then shift less the least one, then multiplier."""
         config, image = self.config, []
         for bias, shift, multiplier in zip(self.bias.tolist(), self.shift.tolist(), self.multiplier.tolist()):
             word = (bias >> config.bias_zeros) & ((1 << config.stored_bias_bits) - 1)
-            word |= shift << config.stored_bias_bits
+            word |= (shift - config.least_shift) << config.stored_bias_bits
             word |= (multiplier & ((1 << config.multiplier_bits) - 1)) << (
                 config.stored_bias_bits + config.shift_bits
             )

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import numpy as np
+
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.array_shape import OFFSET_MODES, ArrayShape, OffsetMode
 from hwquant.program.available import REMEDY, check_biases, check_hardware, check_limits
@@ -179,7 +181,7 @@ class Requirements:
     def _needed(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> ArrayShape:
         multipliers = [layer.multiplier for layer in layers if layer.multiplier is not None]
         largest = max((int(values.max()) for values in multipliers), default=0)
-        shift = max(int(layer.shift.max()) for layer in layers)
+        least, most = self._shifts(layers)
         pixels = max(math.prod(layer.pixels) * math.prod(layer.window) for layer in layers)
         depth = self.limits.get("accumulator_depth", DEFAULT_ACCUMULATOR_DEPTH)
         widths: dict[str, Any] = {
@@ -187,7 +189,8 @@ class Requirements:
             **needed_tables(layers, qgraph, self.config.table_bits if self.config else 0),
             "multiplier_bits": bits_for(0, 2 * largest) if multipliers else 0,
             "product_bits": product_bits(layers, qgraph),
-            "shift_bits": index_bits(shift + 1),
+            "least_shift": least,
+            "shift_bits": index_bits(most - least + 1),
         }
         check_limits(widths, qgraph.name)
         arrays, rows, columns = whole_array(self.array)
@@ -200,6 +203,13 @@ class Requirements:
             arrays=arrays,
             **widths,
         )
+
+    def _shifts(self, layers: Sequence[ArrayLayer]) -> tuple[int, int]:
+        """The least and the greatest shift that hardware has, which existing hardware may have smaller."""
+        multiplied = any(layer.multiplier is not None for layer in layers)
+        shifts = np.concatenate([layer.shift for layer in layers])
+        least = max(0, int(shifts.min()) - multiplied)
+        return min(least, self.config.least_shift) if self.config else least, int(shifts.max())
 
     def _weights(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> dict[str, Any]:
         """The fields of :data:`OF_WEIGHTS`."""

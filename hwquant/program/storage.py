@@ -6,7 +6,8 @@ A program of any version up to `VERSION` is read, and runs on the hardware that 
 it took: whatever changes an instruction, the images or the configuration raises the version. A newer one is refused.
 A program is written as the oldest version that knows all of it: version 2 knows odd and ternary weights, narrow biases,
 lanes of more than 8 bits, and products; version 3 tables, inputs with several rows of a kernel in a word, and layers
-that write to every n-th pixel; version 4 batches; version 5 several arrays, and inputs that the host sends as they are.
+that write to every n-th pixel; version 4 batches; version 5 several arrays, inputs that the host sends as they are, and a
+least shift.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
     third = config.tables or config.strided_writes
     third = third or any(item.packing and item.packing.rows > 1 for item in program.inputs)
     version = 4 if program.batch > 1 else 3 if third else 2 if second else 1
-    if config.raw_inputs or config.arrays > 1:
+    if config.raw_inputs or config.arrays > 1 or config.least_shift:
         version = VERSION
     if config.tables:
         images = {**images, "tables": program.tables}

@@ -14,7 +14,7 @@ import pytest
 from hwquant.boards.contents import Contents
 from hwquant.boards.device import DEVICES
 from hwquant.boards.families import FAMILIES as BY_NAME
-from hwquant.boards.features import facts_for, features_of, part_named
+from hwquant.boards.features import _of_component, facts_for, features_of, part_named
 from hwquant.boards.large_ram import weights_in_large_ram
 from hwquant.boards.memories import Memory, MemoryResources, memory_resources
 from hwquant.boards.resources import Resources, estimate_resources, model_errors
@@ -23,7 +23,7 @@ from hwquant.errors import Unsupported
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import program_bits
 from hwquant.rtl_templates.core import Accelerator
-from hwquant.rtl_templates.facts import Delay, Facts, Inside
+from hwquant.rtl_templates.facts import Delay, Facts, Inside, MemoryShape
 from hwquant.rtl_templates.writer import Writer
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
@@ -190,10 +190,10 @@ def test_a_device_of_a_family_that_nothing_was_fitted_to_is_refused():
 @pytest.mark.parametrize(
     ("memory", "family", "expected"),
     [
-        (Memory(1024, 18), "ecp5", MemoryResources(blocks=1)),
-        (Memory(1024, 19), "ecp5", MemoryResources(blocks=2)),
-        (Memory(512, 36, rom=True), "ecp5", MemoryResources(blocks=1)),
-        (Memory(2048, 64), "ecp5", MemoryResources(blocks=8)),
+        (Memory(1024, 18), "ecp5", MemoryResources(blocks=1, registered=True)),
+        (Memory(1024, 19), "ecp5", MemoryResources(blocks=2, registered=True)),
+        (Memory(512, 36, rom=True), "ecp5", MemoryResources(blocks=1, registered=True)),
+        (Memory(2048, 64), "ecp5", MemoryResources(blocks=8, registered=True)),
         (Memory(16, 8), "ecp5", MemoryResources(luts=12, output_bits=8)),
         (Memory(64, 8, rom=True), "ecp5", MemoryResources(table_bits=512, output_bits=8)),
         (Memory(256, 16), "ice40", MemoryResources(blocks=1)),
@@ -209,6 +209,22 @@ def test_a_device_of_a_family_that_nothing_was_fitted_to_is_refused():
 )
 def test_memories_become_what_the_geometry_of_the_rams_says(memory, family, expected):
     assert memory_resources(memory, BY_NAME[family]) == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "flip_flops"),
+    [
+        (MemoryShape(1024, 18, apart=True, register="word"), 0),
+        (MemoryShape(1024, 18, apart=True), 18),
+        (MemoryShape(1100, 48, apart=True, register="word"), 18),  # with a choice between two before it
+        (MemoryShape(16, 8, apart=True, register="word"), 18),
+    ],
+)
+def test_registers_behind_block_rams_of_ecp5_are_none(shape, flip_flops):
+    contents = Contents.of(ArrayConfig(2, 2))
+    found = _of_component(Facts({"word": 18}, memories=[shape]), BY_NAME["ecp5"], contents)
+    assert found.ff["word"] == flip_flops
+    assert _of_component(Facts({"word": 18}, memories=[shape]), BY_NAME["gowin"], contents).ff["word"] == 18
 
 
 def test_bits_that_never_change_are_no_hardware():

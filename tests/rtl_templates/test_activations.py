@@ -6,17 +6,17 @@ from hwquant_testing.clocked import trace
 
 from hwquant.program.config import ArrayConfig
 from hwquant.program.layout import words_to_integers
-from hwquant.rtl_templates import activations
+from hwquant.rtl_templates import banks
 from hwquant.rtl_templates.activations import ActivationFeed, ActivationMemory
 
 SHAPES = [(4, 4), (8, 3), (5, 2), (2, 7), (3, 7), (2, 2)]
 
 
-@pytest.mark.parametrize("bank", [activations.BANK, 4])  # one memory, and up to three
+@pytest.mark.parametrize("bank", [banks.BANK, 4])  # one memory, and up to three
 @pytest.mark.parametrize("depth", [2, 8, 11])
 @pytest.mark.parametrize(("rows", "columns"), SHAPES)
 def test_memory_remembers_each_group_of_lanes(rows, columns, depth, bank, monkeypatch):
-    monkeypatch.setattr(activations, "BANK", bank)
+    monkeypatch.setattr(banks, "BANK", bank)
     config = ArrayConfig(rows, columns, activation_bits=3, activation_depth=depth)
     rng = np.random.default_rng((rows, columns, depth))
     stored = np.zeros((depth, config.lanes), np.int64)

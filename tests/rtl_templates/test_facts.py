@@ -41,7 +41,7 @@ CONFIGS = {
     "sum column, several offsets on their way": config(9, 2, offset="sum", offset_bits=7, weight_bits=6),
     "sum column with channel offsets": config(5, 2, offset="sum", channel_offsets=True, weight_packing=4),
     "multiplier, window sums, words of several parts": config(
-        2, 4, multiplier_bits=12, window_sums=True, shift_bits=6
+        2, 4, multiplier_bits=12, window_sums=True, shift_bits=6, least_shift=3
     ),
     "depthwise": config(6, 3, tap_lines=2, tap_depth=20, activation_bits=5),
     "packed weights": config(3, 2, weight_packing=4, load_rows=1, channel_offsets=True, accumulator_depth=1),
@@ -66,6 +66,7 @@ CONFIGS = {
     "products of words of several parts, multiplier": config(2, 5, product_bits=6, multiplier_bits=9),
     "tables, wider than activations": config(3, 5, table_bits=9, tables=3),
     "tables": config(3, 2, table_bits=8, tables=1, multiplier_bits=9),
+    "least shift": config(2, 3, least_shift=9, shift_bits=1, accumulator_bits=20),
     "strided writes": config(3, 4, strided_writes=True),
     "strided writes of several groups": config(4, 2, strided_writes=True, window_sums=True),
     "several arrays": config(
@@ -89,7 +90,16 @@ CONFIGS = {
     "packer of several inputs, one of pixels of several beats, one of a word a pixel": config(
         4, 9, raw_inputs=(RawInput(WINDOW, -3), RawInput(single_pixels((4, 1, 5)), 1), RawInput(ROW, 0))
     ),
-    "banks": config(2, 2, activation_depth=5000, coordinate_bits=12, block_steps=100),
+    "banks": config(
+        *(2, 2),
+        activation_depth=5000,
+        weight_depth=3100,
+        parameter_depth=1100,
+        program_depth=2500,
+        coordinate_bits=12,
+        block_steps=100,
+    ),
+    "banks of packed weights": config(2, 3, weight_depth=1200, weight_packing=4, load_rows=1),
 }
 
 

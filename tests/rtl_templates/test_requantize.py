@@ -38,19 +38,31 @@ def clamps(bits):
     ]
 
 
-@pytest.mark.parametrize("shift_bits", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize(
+    ("shift_bits", "least_shift"),
+    [(1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (6, 0), (1, 3), (2, 1), (3, 6), (2, 9)],
+)
 @pytest.mark.parametrize("bits", [2, 3, 8])
-def test_every_total_and_every_shift_of_a_narrow_accumulator(bits, shift_bits):
+def test_every_total_and_every_shift_of_a_narrow_accumulator(bits, shift_bits, least_shift):
     """The rounding term and the zero point are in the total, as the compiler puts them into the bias."""
-    config = ArrayConfig(2, 2, activation_bits=bits, accumulator_bits=8, shift_bits=shift_bits)
+    config = ArrayConfig(
+        *(2, 2),
+        activation_bits=bits,
+        accumulator_bits=8 + least_shift,
+        shift_bits=shift_bits,
+        least_shift=least_shift,
+    )
+    span = 128 << least_shift
     shifts = [shift for shift in range(1 << shift_bits) if shift < 10] + [(1 << shift_bits) - 1]
+    shifts = [least_shift + shift for shift in shifts]
     for low, high, zero in clamps(bits):
         cases = []
         for shift in shifts:
             folded = ((1 << (shift - 1)) if shift else 0) + (zero << shift)
-            cases += [(acc, shift, folded) for acc in range(-300, 300) if -128 <= acc + folded < 128]
+            sums = range(-300 << least_shift, 300 << least_shift, (1 << least_shift) - 1 or 1)
+            cases += [(acc, shift, folded) for acc in sums if -span <= acc + folded < span]
         stimulus = [
-            {"total": acc + folded, "shift": shift, "low": low, "high": high, "zero": 0}
+            {"total": acc + folded, "shift": shift - least_shift, "low": low, "high": high, "zero": 0}
             for acc, shift, folded in cases
         ]
         expected = [formula(acc, shift, zero, low, high) for acc, shift, _ in cases]

@@ -119,11 +119,13 @@ def test_a_new_family_is_built(qgraph, tmp_path, monkeypatch):
         if log == "synthesis.log":
             commands.append((folder / "synthesis.ys").read_text().splitlines()[1])
             assert "MADE_UP_PLL" in (folder / "top.il").read_text()
-            cells = {"LUT": 800, "FF1": 300, "FF2": 200, "MUL": 4}
-            text = json.dumps({"design": {"num_cells_by_type": cells}})
-            (folder / "statistics.json").write_text(text)
-            pll = {"type": "MADE_UP_PLL", "parameters": {}, "connections": {}}
-            top = {"ports": {"divisor": {"bits": [2, 3]}}, "cells": {"pll": pll}}
+            counts = {"LUT": 800, "FF1": 300, "FF2": 200, "MUL": 4, "MADE_UP_PLL": 1}
+            cells = {
+                f"{kind}{number}": {"type": kind, "parameters": {}, "connections": {}}
+                for kind, count in counts.items()
+                for number in range(count)
+            }
+            top = {"ports": {"divisor": {"bits": [2, 3]}}, "cells": cells}
             (folder / "netlist.json").write_text(json.dumps({"modules": {"top": top}}))
         else:
             commands.append(arguments)

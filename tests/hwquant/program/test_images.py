@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from hwquant_testing.random_features import Features
 from hwquant_testing.random_networks import random_qgraph
+from hwquant_testing.small_networks import Net
+from hwquant_testing.small_networks import images as samples
 
 from hwquant import golden
 from hwquant.errors import DoesNotFit
 from hwquant.golden.reference import run
+from hwquant.program import storage
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.images import LEAST_ZEROS
@@ -110,3 +113,56 @@ def test_the_golden_model_knows_nothing_of_it():
     q = images(narrow, 3)
     for name, values in run(narrow, q).items():
         assert np.array_equal(golden.run(narrow, q, keep=[name])[name], values)
+
+
+def of_shifts(first, second, **options):
+    """Layers of these shifts, whose channels do not fill the columns."""
+    net = Net(x=(3, 5, 5))
+    net.conv("x", 5, (3, 3), shift=first, offset=5, **options)
+    net.conv("layer0", 3, (2, 2), shift=second, offset=-3)
+    return net.build()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "least", "bits"), [(7, 9, 7, 2), (9, 9, 9, 1), (8, 0, 0, 4), (6, 13, 6, 3)]
+)
+def test_the_least_shift_is_left_out_and_nothing_else_changes(first, second, least, bits):
+    made = of_shifts(first, second)
+    program = compile_network(made, (4, 4))
+    config = program.config
+    assert (config.least_shift, config.shift_bits) == (least, bits)
+    field = [word >> config.stored_bias_bits & (1 << bits) - 1 for word in program.parameter_image]
+    assert (np.array(field) + least).tolist() == program.shift.tolist()
+    whole = replace(config, least_shift=0, shift_bits=4, accumulator_bits=config.accumulator_bits + 1)
+    before = compile_network(made, (4, 4), config=whole)
+    assert program.words == before.words
+    assert timing(program) == timing(before)
+    result = verify(program, made, samples(made, 2), simulator="icarus", watch=2)
+    assert (result.samples, result.mismatches) == (2, 0), result.first
+
+
+@pytest.mark.parametrize(("second", "version"), [(9, 5), (0, 1)])
+def test_a_file_is_of_a_newer_version_where_a_shift_is_left_out(second, version, tmp_path):
+    program = compile_network(of_shifts(7, second), (4, 4))
+    storage.save(program, tmp_path / "net.hwp")
+    assert b'"version": %d' % version in (tmp_path / "net.hwp").read_bytes()
+    again = storage.load(tmp_path / "net.hwp")
+    assert (again.config, again.parameter_image) == (program.config, program.parameter_image)
+
+
+def test_with_multipliers_the_least_shift_is_one_less():
+    made = of_shifts(12, 9, multiplier=[1, 2, 77, 400, 3267])
+    program = compile_network(made, (4, 4))
+    assert program.config.least_shift == 8
+    assert program.shift.min() == 8
+    result = verify(program, made, samples(made, 2), simulator="icarus", watch=2)
+    assert (result.samples, result.mismatches) == (2, 0), result.first
+
+
+def test_hardware_has_no_shift_below_its_least_one():
+    config = compile_network(of_shifts(7, 9), (4, 4)).config
+    assert compile_network(of_shifts(8, 8), (4, 4), config=config).config == config
+    with pytest.raises(DoesNotFit, match="needs a shift of 6, the hardware has none below 7"):
+        compile_network(of_shifts(6, 9), (4, 4), config=config)
+    with pytest.raises(DoesNotFit, match="needs shift_bits 3, the hardware has 2"):
+        compile_network(of_shifts(7, 11), (4, 4), config=config)

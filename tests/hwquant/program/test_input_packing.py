@@ -181,7 +181,7 @@ def test_packed_inputs_in_hardware(shape, kernel, options):
 def test_programs_are_written_as_the_oldest_version_that_has_their_packing(tmp_path):
     for shape, kernel, version in (((1, 1, 50), (1, 20), 1), ((1, 50, 1), (20, 1), 3)):
         net = Net(x=shape)
-        net.conv("x", 4, kernel)
+        net.conv("x", 4, kernel, shift=0)
         program = compile_network(net.build(), (4, 4), pack_input="none")
         storage.save(program, tmp_path / "net.hwp")
         again = storage.load(tmp_path / "net.hwp")
