@@ -10,7 +10,7 @@ from hwquant.boards.families.flow import OpenFlow, VendorFlow
 from hwquant.boards.families.pll import Pll
 from hwquant.boards.families.ram import LogicCost, Ram, ShiftRegisters
 from hwquant.program.config import ArrayConfig
-from hwquant.rtl_templates.dsp import DspBlocks, DspBudget, array_multipliers, blocks_of
+from hwquant.rtl_templates.dsp import DspBlocks, DspBudget, blocks_of
 
 ROUTABLE: Mapping[str, float] = {"lut": 0.85, "ff": 0.85, "cell": 0.95}
 """Of most families: see :attr:`Family.routable`."""
@@ -191,5 +191,4 @@ class Device:
 
     def budget(self, config: ArrayConfig) -> DspBudget:
         """The budget of an accelerator on this device: which of its products get DSP blocks."""
-        dsp = self.family.dsp
-        return DspBudget(dsp, array_multipliers(config, dsp, self.multipliers))
+        return DspBudget.share(config, self.family.dsp, self.multipliers)
