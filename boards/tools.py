@@ -22,10 +22,11 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
-from hwquant.boards.families.family import Device, Family
+from hwquant.boards.families.family import BLOCKS, Device, Family
 from hwquant.boards.families.flow import TIMING, Executable, OpenFlow, Routed, RoutingJob
 from hwquant.errors import ToolStopped, require
 from hwquant.files import leave, write_bytes
@@ -60,6 +61,9 @@ def synthesize(rtlil: Path, device: Device, top: str = "top", verilog: str = "")
     """
     folder = rtlil.parent
     command = device.family.synthesis(device, top)
+    if device.family.blocks:
+        blocks = resources.files("hwquant.boards") / "cells" / device.family.blocks
+        write_bytes(folder / BLOCKS, blocks.read_bytes())
     lines = [f"read_rtlil {rtlil.name}", command, "tee -q -o statistics.json stat -json"]
     if verilog:
         lines.append(f"write_verilog -noattr {verilog}")

@@ -260,7 +260,9 @@ class SystolicArray(Component):
             value = register
         offset = value
         operand = delayed(m, total, 1, name="offset_operand")
-        multiplied = Signal(signed(len(operand) + len(offset)), name="offset_multiplied", reset_less=True)
+        # "keep" as in the processing element.
+        shape = signed(len(operand) + len(offset))
+        multiplied = Signal(shape, name="offset_multiplied", reset_less=True, attrs={"keep": 1})
         m.d.sync += multiplied.eq(operand * offset)
         product = delayed(m, multiplied, ProcessingElement.product_latency - 2, name="product")
         corrected: list[Value] = []

@@ -129,10 +129,11 @@ class ProcessingElement(Component):
             active = Signal(self.weight.shape(), reset_less=True)
             with m.If(self.swap):
                 m.d.sync += active.eq(shadow)
-            # Without "keep", Yosys' ice40_dsp takes this one and the sum into the DSP blocks of two rows at once, as
+            # Without "keep", Yosys' ice40_dsp takes these and the sum into the DSP blocks of two rows at once, as
             # the one's output and as the other's input, and loses a multiplication.
-            multiplied = Signal(signed(len(self.x) + self.operand_bits), reset_less=True)
-            product = Signal(multiplied.shape(), reset_less=True, attrs={"keep": 1})
+            shape = signed(len(self.x) + self.operand_bits)
+            multiplied = Signal(shape, reset_less=True, attrs={"keep": 1})
+            product = Signal(shape, reset_less=True, attrs={"keep": 1})
             m.d.sync += [multiplied.eq(x_reg * whole(active, self.appended)), product.eq(multiplied)]
             total = self.sum + product
         m.d.sync += sum_reg.eq(total)

@@ -35,6 +35,10 @@ class CellModels:
     macros: tuple[str, ...] = ()
 
 
+BLOCKS = "blocks.v"
+"""Name of the file with a family's own blocks where synthesis runs."""
+
+
 @dataclass(frozen=True, eq=False)
 class Family:
     """A family of FPGAs: devices of the same cells and the same tools, in different numbers.
@@ -57,7 +61,8 @@ class Family:
     constraints : Constraints
         How its tools are told of pins and clock.
     synthesis : callable
-        Yosys' command for a device and the name of the top module; it writes ``netlist.json``.
+        Yosys' command for a device and the name of the top module; it writes ``netlist.json``. Its folder has
+        ``blocks`` by the name :data:`BLOCKS`.
     cells : mapping of str to mapping of str to float
         Cells of a netlist by resource, each with what it counts for. LUTs have four inputs, Xilinx' six. A name that
         ends in "*" stands for all that begin so.
@@ -74,6 +79,8 @@ class Family:
         flip-flops, 0..1, that take a cell of their own; 0 where the two are independent.
     routable : mapping of str to float, optional
         Share of a resource that may be used, above which placing and routing get slow or fail; 1 for those not named.
+    blocks : str, default ""
+        Verilog file in ``cells`` of blocks that synthesis is not to look into; "" where there are none.
     notes : tuple of str
         What to know about figures of every implementation.
     """
@@ -92,6 +99,7 @@ class Family:
     shift_registers: ShiftRegisters | None = None
     lone_registers: float = 0.0
     routable: Mapping[str, float] = field(default_factory=lambda: ROUTABLE)
+    blocks: str = ""
     notes: tuple[str, ...] = ()
 
     def count(self, cells: Mapping[str, int]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal,
 from amaranth.lib.data import ArrayLayout
 
 from hwquant.boards.families.constraints import STANDARD, Constraints, Pin, lines
-from hwquant.boards.families.family import CellModels, Device, Family
+from hwquant.boards.families.family import BLOCKS, CellModels, Device, Family
 from hwquant.boards.families.flow import Executable, OpenFlow, RoutingJob, nextpnr_arguments
 from hwquant.boards.families.languages import megahertz, word
 from hwquant.boards.families.pll import Pll, PllPins, PllSettings
@@ -22,6 +22,8 @@ from hwquant.rtl_templates.registered_product import PairedProduct, whole
 from hwquant.rtl_templates.weights import LOADED
 
 HALF_BITS = 8
+BLOCK = "HWQUANT_PRODUCTS_8X8"
+"""Name of the block with two products in ``cells/ice40.v``."""
 
 
 class Ice40PairedProduct(PairedProduct):
@@ -68,17 +70,23 @@ class Ice40PairedProduct(PairedProduct):
         m = Module()
         weights = [whole(self.weights[n], self.appended) for n in range(2)]
         halves = Signal(ArrayLayout(signed(2 * HALF_BITS), 2))
-        m.submodules.multipliers = _multipliers(
-            _extended(self.x), Cat(_extended(weight) for weight in weights), self.swap, halves.as_value()
+        x, stationary = _extended(self.x), Cat(_extended(weight) for weight in weights)
+        m.submodules.multipliers = Instance(
+            BLOCK,
+            i_CLK=ClockSignal(),
+            i_HOLD=~self.swap,
+            i_A=Cat(x, x),
+            i_B=stationary,
+            o_O=halves.as_value(),
         )
         products = Signal(self.products.shape(), reset_less=True)
         if self.weight_bits > HALF_BITS:
-            x = Signal(self.x.shape(), reset_less=True)
-            m.d.sync += x.eq(self.x)
+            previous = Signal(self.x.shape(), name="x", reset_less=True)
+            m.d.sync += previous.eq(self.x)
         for n, weight in enumerate(weights):
             product: Value = halves[n]
             if self.weight_bits > HALF_BITS:
-                beyond = self._beyond(m, n, weight, x)
+                beyond = self._beyond(m, n, weight, previous)
                 high = (Cat(beyond[0], product[HALF_BITS:]).as_signed() + beyond) >> 1
                 product = Cat(product[:HALF_BITS], high).as_signed()
             m.d.sync += products[n].eq(product)
@@ -111,31 +119,6 @@ class Ice40PairedProduct(PairedProduct):
             muxes={"beyond": ninth * 2 * x_bits},
             products=[Product(2 * HALF_BITS, 2 * HALF_BITS)],
         )
-
-
-def _multipliers(x: Value, weights: Value, swap: Value, halves: Value) -> Instance:
-    """Instantiate two multipliers of an activation; the weights are taken with ``swap``."""
-    on, off, half = Const(1, 1), Const(0, 1), Const(2, 2)
-    registers = ("A_REG", "B_REG", "TOP_8x8_MULT_REG", "BOT_8x8_MULT_REG")
-    modes = ("MODE_8x8", "A_SIGNED", "B_SIGNED")
-    unused = (
-        *("CHOLD", "DHOLD", "IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT", "OLOADTOP", "OLOADBOT"),
-        *("ADDSUBTOP", "ADDSUBBOT", "OHOLDTOP", "OHOLDBOT", "CI", "ACCUMCI", "SIGNEXTIN", "AHOLD"),
-    )
-    return Instance(
-        "SB_MAC16",
-        **{f"p_{name}": on for name in (*registers, *modes)},
-        **{f"p_{name}": half for name in ("TOPOUTPUT_SELECT", "BOTOUTPUT_SELECT")},
-        **{f"i_{name}": off for name in unused},
-        i_CLK=ClockSignal(),
-        i_CE=on,
-        i_A=Cat(x, x),
-        i_B=weights,
-        i_C=Const(0, 2 * HALF_BITS),
-        i_D=Const(0, 2 * HALF_BITS),
-        i_BHOLD=~swap,
-        o_O=halves,
-    )
 
 
 def _extended(value: Value) -> Value:
@@ -183,8 +166,8 @@ def _routing(job: RoutingJob) -> list[str]:
 def _synthesis(device: Device, top: str) -> str:
     """Yosys' command: the memory that the host loads becomes SPRAM, the others what Yosys chooses."""
     return (
-        f'setattr -set ram_style "huge" a:{LOADED}; synth_ice40 -dsp -spram -device u -top {top} '
-        "-json netlist.json"
+        f'read_verilog -lib {BLOCKS}; setattr -set ram_style "huge" a:{LOADED}; '
+        f"synth_ice40 -dsp -spram -device u -top {top}; techmap -map {BLOCKS}; write_json netlist.json"
     )
 
 
@@ -210,6 +193,7 @@ FAMILY = Family(
         {"PULLUP": "0|1", "IO_STANDARD": STANDARD, "GLOBAL": "True"},
     ),
     synthesis=_synthesis,
+    blocks="ice40.v",
     cells={
         "lut": {"SB_LUT4": 1},
         "ff": {"SB_DFF*": 1},
@@ -226,7 +210,7 @@ FAMILY = Family(
     ),
     board_fields=("package",),
     # Ports with default values, which only SystemVerilog has, are left out.
-    models=CellModels("ice40/cells_sim.v", macros=("NO_ICE40_DEFAULT_ASSIGNMENTS",)),
+    models=CellModels("ice40/cells_sim.v", ("ice40.v",), macros=("NO_ICE40_DEFAULT_ASSIGNMENTS",)),
     # Of 16 configurations of benchmarks/resource_cases.py 0.54 to 0.71: cells are estimated within 4 % from 3,000 on.
     # A flip-flop cannot share the cell of a LUT that others read, too.
     lone_registers=0.62,

@@ -61,7 +61,7 @@ def test_results_are_exact_whatever_multiplies(family, multipliers, pairs, array
     verilog = to_verilog(accelerator(program), platform=budget(family, multipliers, pairs))
     # One for each processing element, or two; the sum column's single one is left to synthesis.
     assert ("MULT18X18D #(" in verilog) == (family == "ecp5")
-    assert ("SB_MAC16 #(" in verilog) == (family == "ice40" and pairs > 0)
+    assert ("HWQUANT_PRODUCTS_8X8 " in verilog) == (family == "ice40" and pairs > 0)
     assert len(re.findall(r" pair_\d+_\d+ \(", verilog)) == pairs
     if FAMILIES[family].models:
         verilog = with_models(verilog, FAMILIES[family].models)

@@ -95,7 +95,7 @@ def made(component, budget=None):
             for kind, cell in cells
             if kind == "$mul" and number(cell, "A_SIGNED")  # the place of a bit in a word is one, too
         ]
-        blocks = sum(kind in (r"\MULT18X18D", r"\SB_MAC16") for kind, _ in cells)
+        blocks = sum(kind in (r"\MULT18X18D", r"\HWQUANT_PRODUCTS_8X8") for kind, _ in cells)
         yield path, registers, memories, products + [(MULTIPLIER_BITS, MULTIPLIER_BITS)] * blocks
 
 

@@ -29,7 +29,9 @@ def span(bits):
     return range(-(1 << (bits - 1)), 1 << (bits - 1))
 
 
-@pytest.mark.parametrize(("x_bits", "weight_bits", "wide"), [(2, 2, 6), (3, 3, 8), (3, 3, 9), (3, 3, 10), (4, 3, 8)])
+@pytest.mark.parametrize(
+    ("x_bits", "weight_bits", "wide"), [(2, 2, 6), (3, 3, 8), (3, 3, 9), (3, 3, 10), (4, 3, 8)]
+)
 def test_every_pair_of_products_of_narrow_operands(x_bits, weight_bits, wide):
     values = list(itertools.product(span(x_bits), span(weight_bits), span(weight_bits)))
     component = packed(wide)(x_bits, weight_bits)
