@@ -62,6 +62,8 @@ class Features:
 def part_named(path: str) -> str:
     """The part of the model to which a component belongs by its path, or a cell by its name in a netlist."""
     names = path.removeprefix("accelerator.").split(".")
+    if names[:2] == ["array", "pair"]:  # what two elements multiply with
+        return "array.pe"
     for part in (".".join(names[:2]), names[0]):
         if part in PARTS:
             return part

@@ -62,14 +62,20 @@ def synthesize(rtlil: Path, device: Device, top: str = "top", verilog: str = "")
     folder = rtlil.parent
     command = device.family.synthesis(device, top)
     if device.family.blocks:
-        blocks = resources.files("hwquant.boards") / "cells" / device.family.blocks
-        write_bytes(folder / BLOCKS, blocks.read_bytes())
+        write_bytes(folder / BLOCKS, own_blocks(device.family).encode())
     lines = [f"read_rtlil {rtlil.name}", command, "tee -q -o statistics.json stat -json"]
     if verilog:
         lines.append(f"write_verilog -noattr {verilog}")
     yosys(lines, folder, "synthesis")
     cells = json.loads((folder / "statistics.json").read_text())["design"]["num_cells_by_type"]
     return {name: int(count) for name, count in cells.items()}
+
+
+def own_blocks(family: Family) -> str:
+    """Verilog of the blocks that synthesis is not to look into; "" where a family has none."""
+    if not family.blocks:
+        return ""
+    return (resources.files("hwquant.boards") / "cells" / family.blocks).read_text(encoding="utf-8")
 
 
 def yosys(commands: list[str], folder: Path, name: str) -> None:
