@@ -74,6 +74,8 @@ def part_named(path: str) -> str:
     """The part of the model to which a component belongs by its path, or a cell by its name in a netlist."""
     names = path.removeprefix("accelerator.").split(".")
     names[0] = names[0].rstrip("0123456789")  # of several arrays
+    if names[:2] == ["array", "pair"]:  # what two elements multiply with
+        return "array.pe"
     for part in (".".join(names[:2]), names[0]):
         if part in PARTS:
             return part

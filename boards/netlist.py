@@ -74,7 +74,7 @@ def with_models(text: str, models: CellModels) -> str:
     ours = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in models.own)
     theirs = _with_includes(Path(libyosys.__file__).parent / "share" / models.yosys)
     modules = {match[1]: match[0] for match in MODULE.finditer(theirs) if "blackbox" not in match[0][:40]}
-    wanted, new = set(), _names(text) & set(modules)
+    wanted, new = set(), _names(text + ours) & set(modules)
     while new:
         wanted |= new
         new = {name for module in new for name in _names(modules[module])} & set(modules) - wanted

@@ -67,7 +67,8 @@ def synthesized(component: Component, device: Device, budget: DspBudget | None, 
     if find_spec("pyosys") is None:
         raise require("pyosys", "boards", "synthesis")
     text = to_rtlil(component, TOP, budget)
-    identity = [text, device.family.synthesis(device, TOP), device.series, version("pyosys")]
+    command = device.family.synthesis(device, TOP)
+    identity = [text, command, tools.own_blocks(device.family), device.series, version("pyosys")]
     if device.family.improve:
         identity.append(device.family.improve.__name__)
     key = hashlib.sha256("/".join(identity).encode()).hexdigest()[:24]

@@ -23,10 +23,11 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
-from hwquant.boards.families.family import Device, Family
+from hwquant.boards.families.family import BLOCKS, Device, Family
 from hwquant.boards.families.flow import NETLIST, TIMING, Executable, OpenFlow, Routed, RoutingJob
 from hwquant.errors import ToolStopped, require
 from hwquant.files import leave, write_bytes
@@ -61,6 +62,8 @@ def synthesize(rtlil: Path, device: Device, top: str = "top", verilog: str = "")
     """
     folder = rtlil.parent
     command = device.family.synthesis(device, top)
+    if device.family.blocks:
+        write_bytes(folder / BLOCKS, own_blocks(device.family).encode())
     yosys([f"read_rtlil {rtlil.name}", command], folder, "synthesis")
     design = json.loads((folder / NETLIST).read_text(encoding="utf-8"))
     module = design["modules"][top]
@@ -70,6 +73,13 @@ def synthesize(rtlil: Path, device: Device, top: str = "top", verilog: str = "")
     if verilog:
         yosys([f"read_json {NETLIST}", f"write_verilog -noattr {verilog}"], folder, "verilog")
     return dict(sorted(Counter(cell["type"] for cell in module["cells"].values()).items()))
+
+
+def own_blocks(family: Family) -> str:
+    """Verilog of the blocks that synthesis is not to look into; "" where a family has none."""
+    if not family.blocks:
+        return ""
+    return (resources.files("hwquant.boards") / "cells" / family.blocks).read_text(encoding="utf-8")
 
 
 def yosys(commands: list[str], folder: Path, name: str) -> None:

@@ -1,7 +1,9 @@
 """The systolic array: processing elements, the skew of its edges, and the input-sum column."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeGuard
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib.data import ArrayLayout
@@ -10,12 +12,13 @@ from amaranth.lib.wiring import Component, In, Out
 from hwquant.program.array_shape import ACCUMULATE_HAZARD, TAP_COLUMNS
 from hwquant.program.config import ArrayConfig
 from hwquant.program.widths import index_bits
-from hwquant.rtl_templates.delay import Skew, delayed
-from hwquant.rtl_templates.dsp import DspBudget
+from hwquant.rtl_templates.delay import Skew, check_latency, delayed
+from hwquant.rtl_templates.dsp import DspBudget, Multiplier
 from hwquant.rtl_templates.facts import Facts, Inside, Product
-from hwquant.rtl_templates.pe import ProcessingElement, RegisteredProduct
+from hwquant.rtl_templates.pe import ProcessingElement
 from hwquant.rtl_templates.ports import WeightPort, array_rows
 from hwquant.rtl_templates.products import product_columns
+from hwquant.rtl_templates.registered_product import PairedProduct
 from hwquant.rtl_templates.taps import TapLines
 from hwquant.rtl_templates.ternary_product import TernaryProduct
 
@@ -113,8 +116,10 @@ class SystolicArray(Component):
         m = Module()
         config, rows, columns = self.config, self.config.rows, self.config.columns
 
-        m.submodules.skew_x = skew_x = Skew(signed(config.activation_bits), rows)
-        m.submodules.skew_weight = skew_weight = Skew(signed(config.carried_bits), columns)
+        multipliers = _multipliers(config, platform, self.number)
+        span = _span(multipliers)
+        m.submodules.skew_x = skew_x = Skew(signed(config.activation_bits), rows, early=span > 1)
+        m.submodules.skew_weight = skew_weight = Skew(signed(config.carried_bits), columns, span=span)
         m.d.comb += [getattr(skew_x, f"i{r}").eq(self.x[r]) for r in range(rows)]
         m.d.comb += [getattr(skew_weight, f"i{c}").eq(self.weights.weight[c]) for c in range(columns)]
         swaps = [self.swap]
@@ -130,20 +135,25 @@ class SystolicArray(Component):
         if config.offset == "sum":
             left.append(self._input_sum(m, left))
 
-        modes, lines = self._tap_lines(m, [getattr(skew_x, f"o{c}") for c in range(min(rows, columns))])
-        entries, enters = self._entries(m)
+        shared = [f"early{c}" if c % span else f"o{c}" for c in range(min(rows, columns))]
+        modes, lines = self._tap_lines(m, [getattr(skew_x, name) for name in shared])
+        entries, enters = self._entries(m, span)
         loads = self.weights.load
         above = [getattr(skew_weight, f"o{c}") for c in range(columns)]
         sums: list[Value] = [Const(0, signed(1))] * columns
+        elements: dict[tuple[int, int], ProcessingElement] = {}
         for c in range(columns):
-            if c:
-                loads = delayed(m, loads, 1, name=f"load_column{c}", reset_less=False)
+            begins, ends = c % span == 0, c % span == span - 1
+            if c and begins:
+                loads = delayed(m, loads, span, name=f"load_column{c}", reset_less=False)
             for r in range(self.chain):
-                m.submodules[f"pe_{r}_{c}"] = pe = self._element(platform, r, c, len(left[r]), len(sums[c]))
+                pe = self._element(multipliers[r][c], r, len(left[r]), len(sums[c]))
+                m.submodules[f"pe_{r}_{c}"] = elements[r, c] = pe
                 x = left[r]
                 if r < len(modes):
                     x = Mux(modes[r], lines[r // TAP_COLUMNS][c], x)
-                    modes[r] = delayed(m, modes[r], 1, name=f"taps_{r}_{c}", reset_less=False)
+                    if ends:
+                        modes[r] = delayed(m, modes[r], span, name=f"taps_{r}_{c}", reset_less=False)
                 m.d.comb += [
                     pe.x.eq(x),
                     pe.swap.eq(swaps[r]),
@@ -151,38 +161,63 @@ class SystolicArray(Component):
                     pe.load.eq(loads[r]),
                     pe.sum.eq(sums[c]),
                 ]
-                left[r], swaps[r], above[c], sums[c] = pe.x_next, pe.swap_next, pe.weight_next, pe.sum_next
+                above[c], sums[c] = pe.weight_next, pe.sum_next
+                if ends and c + 1 < columns:
+                    left[r] = delayed(m, pe.x_next, span - 1, name=f"x_{r}_{c}")
+                    swaps[r] = delayed(m, pe.swap_next, span - 1, name=f"swap_{r}_{c}", reset_less=False)
+        self._pairs(m, multipliers, elements)
+        sums = [delayed(m, value, c % span, name=f"late{c}") for c, value in enumerate(sums)]
         if config.offset == "sum" and not self.offset_row:
             sums = self._add_offset(m, left[rows], marks, sums)
         m.d.comb += [self.sums[c].eq(sums[c]) for c in range(columns)]
         return m
 
-    def _element(
-        self, platform: object, row: int, column: int, x_bits: int, sum_bits: int
-    ) -> ProcessingElement:
-        """Make a processing element, with the product that the platform chooses."""
+    def _element(self, multiplier: Multiplier, row: int, x_bits: int, sum_bits: int) -> ProcessingElement:
+        """Make a processing element."""
         config = self.config
-        budget = platform if isinstance(platform, DspBudget) else None
+        paired = _is_pair(multiplier)
         return ProcessingElement(
             activation_bits=x_bits,
             operand_bits=config.operand_bits,
             sum_bits=sum_bits,
             next_bits=config.sum_bits(row + 1) if row < config.rows else config.column_bits,
-            product=_product(config, budget, _element_number(config, self.number, row, column), x_bits),
+            product=None if _is_pair(multiplier) else multiplier,
+            paired=paired,
             appended=_appended(config, row),
         )
 
-    def _entries(self, m: Module) -> tuple[dict[int, list[Signal]], dict[int, list[Signal]]]:
+    def _pairs(
+        self,
+        m: Module,
+        multipliers: list[list[Multiplier]],
+        elements: Mapping[tuple[int, int], ProcessingElement],
+    ) -> None:
+        """Build the products of elements that share them."""
+        for (row, column), first in elements.items():
+            multiplier = multipliers[row][column]
+            if column % 2 or not _is_pair(multiplier):
+                continue
+            pair = multiplier(len(first.x), self.config.operand_bits, _appended(self.config, row))
+            m.submodules[f"pair_{row}_{column}"] = pair
+            check_latency(f"the product {type(pair).__name__}", pair.latency, first.product_latency)
+            m.d.comb += [pair.x.eq(first.x), pair.swap.eq(first.swap)]
+            for n, element in enumerate((first, elements[row, column + 1])):
+                m.d.comb += [
+                    pair.weights[n].eq(element.weight_next),
+                    element.product.eq(pair.products[n]),
+                ]
+
+    def _entries(self, m: Module, span: int) -> tuple[dict[int, list[Signal]], dict[int, list[Signal]]]:
         """The weights that enter at inner rows, and whether to take them: by row, for each column, skewed."""
         entries: dict[int, list[Signal]] = {}
         enters: dict[int, list[Signal]] = {}
         for index, row in enumerate(self.config.entries):
             shape = signed(self.config.entry_bits(row))
-            m.submodules[f"skew_weight{row}"] = skew = Skew(shape, self.config.columns)
+            m.submodules[f"skew_weight{row}"] = skew = Skew(shape, self.config.columns, span=span)
             enter, entries[row], enters[row] = self.weights.entries.enter[index], [], []
             for c in range(self.config.columns):
-                if c:
-                    enter = delayed(m, enter, 1, name=f"enter{row}_column{c}")
+                if c and c % span == 0:
+                    enter = delayed(m, enter, span, name=f"enter{row}_column{c}")
                 m.d.comb += getattr(skew, f"i{c}").eq(getattr(self.weights.entries, f"weight{row}")[c])
                 entries[row].append(getattr(skew, f"o{c}"))
                 enters[row].append(enter)
@@ -228,8 +263,11 @@ class SystolicArray(Component):
             value = register
         offset = value
         operand = delayed(m, total, 1, name="offset_operand")
-        product = Signal(signed(len(operand) + len(offset)), reset_less=True)
-        m.d.sync += product.eq(operand * offset)
+        # "keep" as in the processing element.
+        shape = signed(len(operand) + len(offset))
+        multiplied = Signal(shape, name="offset_multiplied", reset_less=True, attrs={"keep": 1})
+        m.d.sync += multiplied.eq(operand * offset)
+        product = delayed(m, multiplied, ProcessingElement.product_latency - 2, name="product")
         corrected: list[Value] = []
         for c, value in enumerate(sums):
             if c:
@@ -260,22 +298,31 @@ class SystolicArray(Component):
         rows, columns, bits = config.rows, config.columns, config.activation_bits
         chain, depthwise = array_rows(config), TAP_COLUMNS * config.tap_lines
         entered = columns * sum(config.entry_bits(row) for row in config.entries)
+        multipliers = _multipliers(config, budget, number)
+        span = _span(multipliers)
+        hops = (
+            columns - 1 - (columns - 1) % span
+        )  # registers of what travels from the first column to the last
+        x_bits = [config.input_sum_bits if row == rows else bits for row in range(chain)]
         inside = [Inside("skew_x", Skew.facts(bits, rows))]
-        inside += [Inside("skew_weight", Skew.facts(config.carried_bits, columns))]
+        inside += [Inside("skew_weight", Skew.facts(config.carried_bits, columns, span))]
         inside += [
-            Inside("skew_weight", Skew.facts(config.entry_bits(row), columns)) for row in config.entries
+            Inside("skew_weight", Skew.facts(config.entry_bits(row), columns, span)) for row in config.entries
         ]
         inside += [Inside("tap_lines", TapLines.facts(config))] if depthwise else []
+        bottom = config.sum_bits(rows) if chain == rows else config.column_bits
         own = Facts(
             registers={
                 "swaps": chain,
-                "loads": (columns - 1) * chain,
-                "enter": (columns - 1) * len(config.entries),
-                "taps": depthwise * (columns + 1) - 1 if depthwise else 0,
+                "loads": hops * chain,
+                "enter": hops * len(config.entries),
+                "taps": depthwise * (columns - columns % span + 1) - 1 if depthwise else 0,
+                "between pairs": (span - 1) * (hops // span) * sum(width + 1 for width in x_bits),
+                "late": columns // 2 * bottom if span > 1 else 0,
             },
             muxes={"taps": depthwise * columns * bits, "entries": entered},
             gates={"loads": chain * columns},
-            inside=inside + _elements(config, chain, budget, number),
+            inside=inside + _elements(config, multipliers),
         )
         return _with_sum_column(own, config) if config.offset == "sum" else own
 
@@ -285,13 +332,22 @@ def shares_lanes(config: ArrayConfig) -> bool:
     return config.product_bits > 0 and config.reads_per_word == 1
 
 
-def _product(
-    config: ArrayConfig, budget: DspBudget | None, index: int, x_bits: int
-) -> type[RegisteredProduct] | None:
-    """What multiplies in the element ``index``: nothing does where weights are ternary."""
+def _multipliers(config: ArrayConfig, platform: object, array: int) -> list[list[Multiplier]]:
+    """What multiplies in each element, by row and column: nothing does where weights are ternary."""
     if config.ternary:
-        return TernaryProduct
-    return budget.product(index, x_bits, config.operand_bits) if budget else None
+        return [[TernaryProduct] * config.columns] * array_rows(config)
+    if isinstance(platform, DspBudget):
+        return platform.products(config, array)
+    return [[None] * config.columns] * array_rows(config)
+
+
+def _span(multipliers: list[list[Multiplier]]) -> int:
+    """Columns that get an activation at once: those of a pair, where there is one."""
+    return 2 if any(_is_pair(kind) for row in multipliers for kind in row) else 1
+
+
+def _is_pair(multiplier: Multiplier) -> TypeGuard[type[PairedProduct]]:
+    return multiplier is not None and issubclass(multiplier, PairedProduct)
 
 
 def _appended(config: ArrayConfig, row: int) -> int | None:
@@ -311,35 +367,27 @@ def _offset_rows(config: ArrayConfig) -> list[int]:
     return [*range(0, config.rows, closest), config.rows]
 
 
-def _element_number(config: ArrayConfig, array: int, row: int, column: int) -> int:
-    """The place of an element among those that get DSP blocks: row by row, of all arrays.
-
-    The rows of offsets, which have wider products, are the last.
-    """
-    if row == config.rows:
-        return config.arrays * config.rows * config.columns + array * config.columns + column
-    return (row * config.arrays + array) * config.columns + column
-
-
-def _elements(config: ArrayConfig, chain: int, budget: DspBudget | None, number: int) -> list[Inside]:
-    """The processing elements; those that are alike are counted together."""
+def _elements(config: ArrayConfig, multipliers: list[list[Multiplier]]) -> list[Inside]:
+    """The processing elements, and products that they share; those that are alike are counted together."""
     elements: list[Inside] = []
-    weight_bits = config.operand_bits
-    for r in range(chain):
-        x_bits = config.activation_bits if r < config.rows else config.input_sum_bits
-        next_bits = config.sum_bits(r + 1) if r < config.rows else config.column_bits
-        indices = (_element_number(config, number, r, c) for c in range(config.columns))
-        products = Counter(_product(config, budget, i, x_bits) for i in indices)
-        for component, count in products.items():
+    for row, kinds in enumerate(multipliers):
+        x_bits = config.activation_bits if row < config.rows else config.input_sum_bits
+        next_bits = config.sum_bits(row + 1) if row < config.rows else config.column_bits
+        appended = _appended(config, row) is not None
+        for kind, count in Counter(kinds).items():
             facts = ProcessingElement.facts(
                 x_bits,
-                weight_bits,
+                config.operand_bits,
                 next_bits,
-                first=r == 0,
-                product=component,
-                appended=_appended(config, r) is not None,
+                first=row == 0,
+                product=None if _is_pair(kind) else kind,
+                paired=_is_pair(kind),
+                appended=appended,
             )
             elements.append(Inside("pe", facts, count))
+            if _is_pair(kind):
+                pair = kind.facts(x_bits, config.operand_bits, appended=appended)
+                elements.append(Inside("pair", pair, count // 2))
     return elements
 
 
@@ -355,7 +403,7 @@ def _with_sum_column(array: Facts, config: ArrayConfig) -> Facts:
     product = config.input_sum_bits + config.offset_bits
     registers |= {
         "offsets": len(_offset_rows(config)) * config.offset_bits + config.input_sum_bits,
-        "offset products": config.columns * product,
+        "offset products": (config.columns + ProcessingElement.product_latency - 2) * product,
         "corrected": config.columns * config.column_bits,
     }
     adders["offset"] = config.columns * config.column_bits

@@ -66,6 +66,7 @@ class Skew(Component):
 
         o[n] = i[n], n cycles later               without reverse
         o[n] = i[n], width - 1 - n cycles later   with reverse
+        o[n] = i[n], n - n % span cycles later    with a span
 
     Throughput: one vector a cycle.
 
@@ -75,8 +76,12 @@ class Skew(Component):
         Shape of a lane.
     width : int
         Number of lanes.
-    reverse : bool
+    reverse : bool, default False
         Whether the first lane is the latest.
+    span : int, default 1
+        Neighbouring lanes that are delayed alike; without ``reverse`` only.
+    early : bool, default False
+        Whether lanes are there a cycle earlier as well; without ``reverse`` and ``span`` only.
 
     Attributes
     ----------
@@ -89,27 +94,37 @@ class Skew(Component):
         Lane n.
     o{n} : Out(shape)
         Lane n, delayed.
+    early{n} : Out(shape)
+        Lane n, a cycle before ``o{n}``; only with ``early``, and not of the first one.
     """
 
-    def __init__(self, shape: ShapeLike, width: int, *, reverse: bool = False):
-        self.width = width
-        self.reverse = reverse
-        self.latency = width - 1
+    def __init__(
+        self, shape: ShapeLike, width: int, *, reverse: bool = False, span: int = 1, early: bool = False
+    ):
+        self.delays = [width - 1 - n if reverse else n - n % span for n in range(width)]
+        self.early = early
+        self.latency = max(self.delays)
         super().__init__(
-            {f"i{n}": In(shape) for n in range(width)} | {f"o{n}": Out(shape) for n in range(width)}
+            {f"i{n}": In(shape) for n in range(width)}
+            | {f"o{n}": Out(shape) for n in range(width)}
+            | ({f"early{n}": Out(shape) for n in range(1, width)} if early else {})
         )
 
     def elaborate(self, platform: object) -> Module:
         """Build the shift register of each lane."""
         m = Module()
-        for n in range(self.width):
-            cycles = self.width - 1 - n if self.reverse else n
-            lane = delayed(m, getattr(self, f"i{n}"), cycles, name=f"lane{n}")
-            m.d.comb += getattr(self, f"o{n}").eq(lane)
+        for n, cycles in enumerate(self.delays):
+            lane = getattr(self, f"i{n}")
+            if self.early and n:
+                lane, cycles = delayed(m, lane, cycles - 1, name=f"lane{n}"), 1
+                m.d.comb += getattr(self, f"early{n}").eq(lane)
+            m.d.comb += getattr(self, f"o{n}").eq(
+                delayed(m, lane, cycles, name=f"lane{n}_last" if self.early else f"lane{n}")
+            )
         return m
 
     @staticmethod
-    def facts(bits: int, width: int) -> Facts:
+    def facts(bits: int, width: int, span: int = 1) -> Facts:
         """What a skew is made of, whichever of its lanes is the latest.
 
         Parameters
@@ -118,10 +133,13 @@ class Skew(Component):
             Width of a lane.
         width : int
             Number of lanes.
+        span : int, default 1
+            Neighbouring lanes that are delayed alike.
 
         Returns
         -------
         Facts
             A delay for each lane but the earliest.
         """
-        return Facts(delays=[Delay(bits, cycles) for cycles in range(1, width)])
+        delays = [n - n % span for n in range(width)]
+        return Facts(delays=[Delay(bits, cycles) for cycles in delays if cycles])

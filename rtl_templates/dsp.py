@@ -1,9 +1,14 @@
 """DSP blocks of FPGAs: which products of an accelerator get one, and which are made of look-up tables."""
 
+import itertools
 from dataclasses import dataclass
+from typing import Self
 
+from hwquant.program.array_shape import TAP_COLUMNS
 from hwquant.program.config import ArrayConfig
-from hwquant.rtl_templates.pe import RegisteredProduct
+from hwquant.rtl_templates.facts import Facts
+from hwquant.rtl_templates.ports import array_rows
+from hwquant.rtl_templates.registered_product import PairedProduct, RegisteredProduct
 from hwquant.rtl_templates.soft_product import SoftProduct
 
 
@@ -31,6 +36,8 @@ class DspBlocks:
     product : type of RegisteredProduct or None, default None
         Component of the registered product of a processing element in a block; None where what synthesis infers is
         as good.
+    pair : type of PairedProduct or None, default None
+        Component of the registered products of two processing elements in one block; None where there is no such.
     """
 
     wide: int
@@ -41,6 +48,7 @@ class DspBlocks:
     least_product: int = 4
     half: bool = False
     product: type[RegisteredProduct] | None = None
+    pair: type[PairedProduct] | None = None
 
 
 LEAST_PRODUCT_BITS = 11
@@ -100,35 +108,28 @@ def blocks_elsewhere(config: ArrayConfig, dsp: DspBlocks) -> float:
     return total
 
 
-def array_multipliers(config: ArrayConfig, dsp: DspBlocks, available: int) -> int:
-    """Count the processing elements that get a DSP block, in the order of the rows.
+def pairable_elements(config: ArrayConfig) -> tuple[int, int]:
+    """The first row, and the number of pairs in a row, of processing elements that may share a block.
 
-    The offset row of a sum column has wider products: it gets blocks when all other rows have them.
-
-    Parameters
-    ----------
-    config : ArrayConfig
-        Shape and widths.
-    dsp : DspBlocks
-        Kind of the device's blocks.
-    available : int
-        DSP blocks of the device.
-
-    Returns
-    -------
-    int
-        Processing elements, those of the offset row included.
+    Two neighbours in a row share an activation but where pixels come from above, a column its own.
     """
-    left = available - blocks_elsewhere(config, dsp)
-    elements = config.arrays * config.rows * config.columns
-    each = blocks_of(dsp, config.activation_bits, config.operand_bits)
-    count = elements if not each else max(0, min(elements, int(left / each)))
-    if count == elements and config.offset == "sum" and config.channel_offsets:
-        each_offset = blocks_of(dsp, config.input_sum_bits, config.operand_bits)
-        left -= elements * each
-        offsets = config.arrays * config.columns
-        count += offsets if not each_offset else min(offsets, int(left / each_offset))
-    return count
+    return TAP_COLUMNS * config.tap_lines, config.columns // 2
+
+
+def is_smaller(pair: type[PairedProduct], x_bits: int, weight_bits: int) -> bool:
+    """Whether two products in a block leave less to look-up tables than one in a block, and one made of them."""
+    if not pair.takes(x_bits, weight_bits):
+        return False
+    paired, soft = (kind.facts(x_bits, weight_bits) for kind in (pair, SoftProduct))
+    return _logic(paired) < _logic(soft)
+
+
+def _logic(facts: Facts) -> int:
+    return sum(facts.adders.values()) + sum(facts.muxes.values()) + sum(facts.gates.values())
+
+
+Multiplier = type[RegisteredProduct] | type[PairedProduct] | None
+"""What multiplies in a processing element; a paired product does for two neighbours; None: ``*``."""
 
 
 @dataclass(frozen=True)
@@ -143,30 +144,73 @@ class DspBudget:
     dsp : DspBlocks
         Kind of the device's blocks.
     multipliers : int or None, default None
-        Number of processing elements that get a DSP block, row by row (:func:`array_multipliers`); None: all of them.
+        Number of processing elements that get a DSP block of their own, row by row; None: all of them.
+    pairs : int, default 0
+        Number of pairs of processing elements that share a block, in the last rows.
     """
 
     dsp: DspBlocks
     multipliers: int | None = None
+    pairs: int = 0
 
-    def product(self, index: int, x_bits: int, weight_bits: int) -> type[RegisteredProduct] | None:
-        """Choose what multiplies in a processing element.
+    @classmethod
+    def share(cls, config: ArrayConfig, dsp: DspBlocks, available: int) -> Self:
+        """Share the blocks of a device out.
+
+        Where there are too few for all processing elements, as many of them as necessary share blocks. The offset
+        row of a sum column has wider products: it gets blocks when all other rows have them.
 
         Parameters
         ----------
-        index : int
-            Number of the element, counted row by row.
-        x_bits : int
-            Width of its activation.
-        weight_bits : int
-            Width of its weight.
-
-        Returns
-        -------
-        type of RegisteredProduct or None
-            The component; None for ``*``, which synthesis makes a DSP block.
+        config : ArrayConfig
+            Shape and widths.
+        dsp : DspBlocks
+            Kind of the device's blocks.
+        available : int
+            DSP blocks of the device.
         """
-        scarce = self.multipliers is not None and index >= self.multipliers
-        if scarce or not blocks_of(self.dsp, x_bits, weight_bits):
-            return SoftProduct
-        return self.dsp.product
+        left = max(0.0, available - blocks_elsewhere(config, dsp))
+        elements = config.arrays * config.rows * config.columns
+        each = blocks_of(dsp, config.activation_bits, config.operand_bits)
+        count = elements if not each else min(elements, int(left / each))
+        pairs = 0
+        if (
+            count < elements
+            and dsp.pair
+            and is_smaller(dsp.pair, config.activation_bits, config.operand_bits)
+        ):
+            first, in_row = pairable_elements(config)
+            pairs = min(config.arrays * (config.rows - first) * in_row, count, elements - count)
+            count = min(count - pairs, elements - 2 * pairs)
+        if count == elements and config.offset == "sum" and config.channel_offsets:
+            each_offset = blocks_of(dsp, config.input_sum_bits, config.operand_bits)
+            left -= elements * each
+            offsets = config.arrays * config.columns
+            count += offsets if not each_offset else min(offsets, int(left / each_offset))
+        return cls(dsp, count, pairs)
+
+    def products(self, config: ArrayConfig, array: int = 0) -> list[list[Multiplier]]:
+        """Choose what multiplies in each processing element of an array, by row and column.
+
+        Of several arrays, blocks go to a row of all of them before the next one. The row of offsets, where an array has
+        one, is the last.
+        """
+        first, in_row = pairable_elements(config)
+        begin = config.arrays * (config.rows - first) * in_row - self.pairs
+        counted = 0
+        chosen: list[list[Multiplier]] = []
+        for row, number in itertools.product(range(array_rows(config)), range(config.arrays)):
+            x_bits = config.activation_bits if row < config.rows else config.input_sum_bits
+            needs_block = blocks_of(self.dsp, x_bits, config.operand_bits) > 0
+            kinds: list[Multiplier] = []
+            for column in range(config.columns):
+                pair = ((row - first) * config.arrays + number) * in_row + column // 2
+                if first <= row < config.rows and column // 2 < in_row and pair >= begin:
+                    kinds.append(self.dsp.pair)
+                    continue
+                scarce = self.multipliers is not None and counted >= self.multipliers
+                kinds.append(SoftProduct if scarce or not needs_block else self.dsp.product)
+                counted += 1
+            if number == array:
+                chosen.append(kinds)
+        return chosen

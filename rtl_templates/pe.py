@@ -1,92 +1,11 @@
 """One processing element of the systolic array."""
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.rtl_templates.delay import check_latency
 from hwquant.rtl_templates.facts import Facts, Inside, Product
-
-
-class RegisteredProduct(Component):
-    """A component in place of the registered multiplication of a processing element.
-
-    ::
-
-        active  <= weight                 when swap
-        product <= previous x * active
-
-    Subclasses make it of what a device has. Throughput: one product a cycle.
-
-    Parameters
-    ----------
-    x_bits : int
-        Width of the activation.
-    weight_bits : int
-        Width of the weight.
-    appended : {0, 1} or None
-        The bit at the low end of the weight that ``weight`` lacks; None where it lacks none.
-
-    Attributes
-    ----------
-    latency : int
-        Cycles from ``x`` to ``product``.
-    one_short : bool
-        Whether the product can be too small by ``one``, which the sum that takes it has to add.
-
-    Members
-    -------
-    x : In(signed(x_bits))
-        The activation.
-    weight : In(signed)
-        The shadow weight, without the bit that is appended.
-    swap : In(1)
-        With the first activation of a tile: the shadow weight becomes active.
-    product : Out(signed(x_bits + weight_bits))
-        The product; as wide as ``x`` where it may be one too small.
-    one : Out(1)
-        What the product is too small by; only where it can be.
-    """
-
-    latency: int
-    one_short = False
-
-    def __init__(self, x_bits: int, weight_bits: int, appended: int | None = None):
-        self.appended = appended
-        short = {"one": Out(1)} if self.one_short else {}
-        super().__init__(
-            {
-                "x": In(signed(x_bits)),
-                "weight": In(signed(weight_bits - (appended is not None))),
-                "swap": In(1),
-                "product": Out(signed(x_bits if self.one_short else x_bits + weight_bits)),
-            }
-            | short
-        )
-
-    @staticmethod
-    def facts(x_bits: int, weight_bits: int, *, appended: bool = False) -> Facts:
-        """What a product of operands of these widths is made of.
-
-        Parameters
-        ----------
-        x_bits : int
-            Width of the activation.
-        weight_bits : int
-            Width of the weight.
-        appended : bool, default False
-            Whether the low end of the weight is a constant.
-
-        Returns
-        -------
-        Facts
-            The registers, adders and gates of the product.
-        """
-        raise NotImplementedError
-
-
-def whole(weight: Value, appended: int | None) -> Value:
-    """The weight with the bit that is appended to it at its low end, if any is."""
-    return weight if appended is None else Cat(Const(appended, 1), weight).as_signed()
+from hwquant.rtl_templates.registered_product import PRODUCT_LATENCY, RegisteredProduct, whole
 
 
 class ProcessingElement(Component):
@@ -118,13 +37,16 @@ class ProcessingElement(Component):
     product : type of RegisteredProduct or None
         Component in place of the registered multiplication, made of what a device has, such as
         :class:`~hwquant.rtl_templates.soft_product.SoftProduct`; None: ``*``.
+    paired : bool, default False
+        Whether nothing multiplies here, but what is shared with a neighbour, in a
+        :class:`~hwquant.rtl_templates.registered_product.PairedProduct`.
 
     Attributes
     ----------
     latency : int
-        Cycles from ``x`` to ``sum_next``: registered operands, product and sum.
+        Cycles from ``x`` to ``sum_next``: registered operands, product (in two stages) and sum.
     product_latency : int
-        Cycles from ``x`` to the product: registered operands and product.
+        Cycles from ``x`` to the product: registered operands and two stages of product.
     step : int
         Cycles from an input to the same input of the neighbour: a register.
 
@@ -148,9 +70,11 @@ class ProcessingElement(Component):
         The partial sum from above.
     sum_next : Out(signed(next_bits))
         The partial sum for below.
+    product : In(signed(activation_bits + operand_bits))
+        The product, ``product_latency`` cycles after ``x``; only where it is paired.
     """
 
-    product_latency = 2
+    product_latency = PRODUCT_LATENCY
     latency = product_latency + 1
     step = 1
 
@@ -162,9 +86,15 @@ class ProcessingElement(Component):
         sum_bits: int,
         next_bits: int,
         product: type[RegisteredProduct] | None = None,
+        paired: bool = False,
         appended: int | None = None,
     ):
-        self.product, self.operand_bits, self.appended = product, operand_bits, appended
+        self.product_type, self.paired, self.operand_bits, self.appended = (
+            product,
+            paired,
+            operand_bits,
+            appended,
+        )
         carried = signed(operand_bits - (appended is not None))
         super().__init__(
             {
@@ -178,6 +108,7 @@ class ProcessingElement(Component):
                 "sum": In(signed(sum_bits)),
                 "sum_next": Out(signed(next_bits)),
             }
+            | ({"product": In(signed(activation_bits + operand_bits))} if paired else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -186,34 +117,26 @@ class ProcessingElement(Component):
         x_reg = Signal(self.x.shape(), reset_less=True)
         swap_reg = Signal()
         shadow = Signal(self.weight.shape(), reset_less=True)
-        active = Signal(self.weight.shape(), reset_less=True)
-        # Without "keep", Yosys' ice40_dsp takes these two into the DSP blocks of two rows at once, as the one's output
-        # and as the other's input, and loses a multiplication.
-        component = self.product(len(self.x), self.operand_bits, self.appended) if self.product else None
-        shape = component.product.shape() if component else signed(len(self.x) + self.operand_bits)
-        product = Signal(shape, reset_less=True, attrs={"keep": 1})
         sum_reg = Signal(self.sum_next.shape(), reset_less=True, attrs={"keep": 1})
-        total = self.sum + product
-        if component and component.one_short:
-            # The one is a carry into the lowest bit.
-            low, high = Cat(component.one, self.sum).as_signed(), Cat(component.one, product).as_signed()
-            total = (low + high) >> 1
-        m.d.sync += [
-            x_reg.eq(self.x),
-            swap_reg.eq(self.swap),
-            sum_reg.eq(total),
-        ]
+        m.d.sync += [x_reg.eq(self.x), swap_reg.eq(self.swap)]
         with m.If(self.load):
             m.d.sync += shadow.eq(self.weight)
-        if component:
-            m.submodules.product = component
-            check_latency(f"the product {type(component).__name__}", component.latency, self.product_latency)
-            m.d.comb += [component.x.eq(self.x), component.weight.eq(shadow), component.swap.eq(self.swap)]
-            m.d.comb += product.eq(component.product)
+        if self.paired:
+            total = self.sum + self.product
+        elif self.product_type:
+            total = self._total(m, self.product_type(len(self.x), self.operand_bits, self.appended), shadow)
         else:
-            m.d.sync += product.eq(x_reg * whole(active, self.appended))
+            active = Signal(self.weight.shape(), reset_less=True)
             with m.If(self.swap):
                 m.d.sync += active.eq(shadow)
+            # Without "keep", Yosys' ice40_dsp takes these and the sum into the DSP blocks of two rows at once, as
+            # the one's output and as the other's input, and loses a multiplication.
+            shape = signed(len(self.x) + self.operand_bits)
+            multiplied = Signal(shape, reset_less=True, attrs={"keep": 1})
+            product = Signal(shape, reset_less=True, attrs={"keep": 1})
+            m.d.sync += [multiplied.eq(x_reg * whole(active, self.appended)), product.eq(multiplied)]
+            total = self.sum + product
+        m.d.sync += sum_reg.eq(total)
         m.d.comb += [
             self.x_next.eq(x_reg),
             self.swap_next.eq(swap_reg),
@@ -221,6 +144,18 @@ class ProcessingElement(Component):
             self.sum_next.eq(sum_reg),
         ]
         return m
+
+    def _total(self, m: Module, component: RegisteredProduct, shadow: Signal) -> Value:
+        """Add the product of a component, with the one that may be missing as a carry into the lowest bit."""
+        m.submodules.product = component
+        check_latency(f"the product {type(component).__name__}", component.latency, self.product_latency)
+        m.d.comb += [component.x.eq(self.x), component.weight.eq(shadow), component.swap.eq(self.swap)]
+        product = Signal(component.product.shape(), attrs={"keep": 1})
+        m.d.comb += product.eq(component.product)
+        if not component.one_short:
+            return self.sum + product
+        low, high = Cat(component.one, self.sum).as_signed(), Cat(component.one, product).as_signed()
+        return (low + high) >> 1
 
     @staticmethod
     def facts(
@@ -230,6 +165,7 @@ class ProcessingElement(Component):
         *,
         first: bool,
         product: type[RegisteredProduct] | None,
+        paired: bool = False,
         appended: bool = False,
     ) -> Facts:
         """What an element with ports of these widths is made of.
@@ -246,6 +182,8 @@ class ProcessingElement(Component):
             Whether it is the first of a column, which has no sum to add to.
         product : type of RegisteredProduct or None
             What multiplies; None where that is left to synthesis.
+        paired : bool, default False
+            Whether what multiplies is not in the element.
         appended : bool, default False
             Whether the low end of the weight is a constant, which the array does not carry.
 
@@ -257,8 +195,10 @@ class ProcessingElement(Component):
         carried = operand_bits - appended
         registers = {"x": activation_bits, "swap": 1, "shadow": carried, "sum": next_bits}
         adders = {} if first and not (product and product.one_short) else {"sum": next_bits}
+        if paired:
+            return Facts(registers, adders=adders)
         if product:
             facts = product.facts(activation_bits, operand_bits, appended=appended)
             return Facts(registers, adders=adders, inside=[Inside("product", facts)])
-        registers |= {"active": carried, "product": activation_bits + operand_bits}
+        registers |= {"active": carried, "product": 2 * (activation_bits + operand_bits)}
         return Facts(registers, adders=adders, products=[Product(activation_bits, operand_bits)])

@@ -1,12 +1,10 @@
 """A multiplier of look-up tables, for arrays that are larger than the DSP blocks of a device."""
 
-from collections.abc import Sequence
-
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
 from hwquant.program.widths import bits_for
 from hwquant.rtl_templates.facts import Facts
-from hwquant.rtl_templates.pe import RegisteredProduct, whole
+from hwquant.rtl_templates.registered_product import RegisteredProduct, whole
 
 
 class SoftProduct(RegisteredProduct):
@@ -15,7 +13,7 @@ class SoftProduct(RegisteredProduct):
     ::
 
         active  <= weight                 when swap
-        product <= previous x * active
+        product <= previous x * active, a cycle later
 
     There is no multiplication in it that synthesis could find.
     Weights are stationary, so they are recoded once, on their way into ``active``: radix 4 with the digits
@@ -53,14 +51,15 @@ class SoftProduct(RegisteredProduct):
         The product.
     """
 
-    latency = 2
+    latency = 3
 
     def elaborate(self, platform: object) -> Module:
         """Build the digits, a partial product for each, and the tree that sums them."""
         m = Module()
         x = Signal(self.x.shape(), reset_less=True)
         m.d.sync += x.eq(self.x)
-        digits = self._digits(m)
+        weight = whole(self.weight, self.appended)
+        digits = booth_digits(m, weight, self.swap, len(weight) // 2 + 1, constant=self.appended is not None)
         once, twice = Cat(x, x[-1]), Cat(Const(0, 1), x)
         rows = []
         for k, digit in enumerate(digits):
@@ -68,46 +67,18 @@ class SoftProduct(RegisteredProduct):
             bits = (Mux(digit[1], Mux(digit[0], ~a, b), digit[0] & a) for a, b in zip(once, twice))
             m.d.comb += row.eq(Cat(*bits))
             rows.append((row, digit.all()))
-        if len(rows) == 1:
-            product = Signal(self.product.shape(), reset_less=True)
-            m.d.sync += product.eq(rows[0][0] + rows[0][1])
+        if len(rows) > 1:
+            # A register before the last adder, for the tree has as many as two above it.
+            *others, last = rows
+            value, count, below = self._tree(m, others)
+            value, below = _registered(m, value, "tree"), _registered(m, below, "below")
+            value = self._last(m, value, count, below, *(_registered(m, item, "last") for item in last))
         else:
-            value, count, below = self._tree(m, rows[:-1])
-            parts = self._registered(m, value, below, *rows[-1])
-            product = self._last(m, parts, count)
+            value = _registered(m, rows[0][0] + rows[0][1], "row")
+        product = Signal(self.product.shape(), reset_less=True)
+        m.d.sync += product.eq(value)
         m.d.comb += self.product.eq(product)
         return m
-
-    @staticmethod
-    def _registered(m: Module, *values: Value) -> list[Signal]:
-        """Registers of the sum of the other rows, of the one that it lacks, and of the last row and its one."""
-        registers = []
-        for name, value in zip(("value", "below", "row", "one"), values):
-            register = Signal(value.shape(), name=f"{name}_1", reset_less=True)
-            m.d.sync += register.eq(value)
-            registers.append(register)
-        return registers
-
-    def _digits(self, m: Module) -> list[Value]:
-        """Build the registers of the stationary weight's digits, each in two bits: 0, 1, 2, and 3 for -1."""
-        digits: list[Value] = []
-        carry = Const(0)
-        weight = whole(self.weight, self.appended)
-        sign = len(weight) - 1
-        for k in range(0, len(weight) + 1, 2):
-            low, high = weight[min(k, sign)], weight[min(k + 1, sign)]
-            if k == 0 and self.appended is not None:  # its low bit is no register
-                digit: Value = Signal(name="digit0", reset_less=True)
-                with m.If(self.swap):
-                    m.d.sync += digit.eq(high)
-                digit = Cat(low, digit)
-            else:
-                digit = Signal(2, name=f"digit{k // 2}", reset_less=True)
-                with m.If(self.swap):
-                    m.d.sync += digit.eq(Cat(low ^ carry, high ^ (low & carry)))
-            carry = high & (low | carry)
-            digits.append(digit)
-        return digits
 
     def _tree(self, m: Module, rows: list[tuple[Value, Value]]) -> tuple[Value, int, Value]:
         """Build the sum of rows, but for the one that the last row still lacks.
@@ -137,21 +108,20 @@ class SoftProduct(RegisteredProduct):
             for (low, below, one), (high, above, left) in zip(level[::2], level[1::2]):
                 # The one of the row below is added two bits below the rows above.
                 start = 2 * (below - 1)
-                bits = _pair_bits(len(low), len(high), below)
-                total = Signal(signed(bits - start), name=f"sum{number}")
+                width = _paired_bits(len(low), len(high), below)
+                total = Signal(signed(width - start), name=f"sum{number}")
                 m.d.comb += total.eq((low >> start) + Cat(one, Const(0, 1), high).as_signed())
                 pairs.append((Cat(low[:start], total).as_signed(), below + above, left))
                 number += 1
             level = pairs + level[len(level) & ~1 :]
         return level[0]
 
-    def _last(self, m: Module, parts: Sequence[Signal], count: int) -> Value:
+    def _last(self, m: Module, value: Value, count: int, below: Value, row: Value, one: Value) -> Value:
         """Add the row of the sign, and the ones of the last two rows.
 
         Only one of these two can be -1: what makes the digit below -1 carries a one into the sign's digit. So
         below the row, in units of a quarter of its own, 1 or 4 or nothing is missing: 4 is 3 and a carry.
         """
-        value, below, row, one = parts
         start = 2 * (count - 1)
         total = Signal(signed(len(self.product) - start + 1), name="total")
         carrying = Cat(one, value[start:]).as_signed()
@@ -177,9 +147,15 @@ class SoftProduct(RegisteredProduct):
             The digits, the tree and what it sums; ``x`` is redundant, for the processing element has the same register.
         """
         digits = weight_bits // 2 + 1
-        product = _tree_bits(x_bits + 1, digits - 1) + x_bits + 1 + 2 if digits > 1 else x_bits + weight_bits
+        # The sum of all rows but the last, that row, and a one of each.
+        tree = _tree_bits(x_bits, digits - 1) + 1 + x_bits + 1 + 1 if digits > 1 else x_bits + 2
         return Facts(
-            registers={"x": x_bits, "digits": 2 * digits - appended, "product": product},
+            registers={
+                "x": x_bits,
+                "digits": 2 * digits - appended,
+                "tree": tree,
+                "product": x_bits + weight_bits,
+            },
             redundant={"x": x_bits},
             adders={"tree": (digits - 1) * (x_bits + 3) + max(0, digits - 2) * 2},
             muxes={"rows": digits * (x_bits + 1)},
@@ -187,19 +163,65 @@ class SoftProduct(RegisteredProduct):
         )
 
 
-def _pair_bits(low: int, high: int, below: int) -> int:
-    """Width of the sum of two values of these widths, of which the upper one stands ``below`` digits above."""
+def _registered(m: Module, value: Value, name: str) -> Signal:
+    register = Signal(value.shape(), name=f"{name}_registered", reset_less=True)
+    m.d.sync += register.eq(value)
+    return register
+
+
+def _paired_bits(low: int, high: int, below: int) -> int:
+    """Width of the sum of two values of these widths, of which the higher one begins ``2 * below`` bits up."""
     largest = (1 << (low - 1)) + (1 << (high - 1 + 2 * below))
     return bits_for(-largest, largest - 1)
 
 
-def _tree_bits(row_bits: int, rows: int) -> int:
-    """Width of the sum of so many rows, each a digit above the one before."""
-    level = [(row_bits, 1)] * rows
+def _tree_bits(x_bits: int, rows: int) -> int:
+    """Width of the sum of so many rows."""
+    level = [(x_bits + 1, 1)] * rows
     while len(level) > 1:
         pairs = [
-            (_pair_bits(low, high, below), below + above)
+            (_paired_bits(low, high, below), below + above)
             for (low, below), (high, above) in zip(level[::2], level[1::2])
         ]
         level = pairs + level[len(level) & ~1 :]
     return level[0][0]
+
+
+def booth_digits(m: Module, weight: Value, swap: Value, count: int, *, constant: bool) -> list[Value]:
+    """Build the registers of a stationary weight's digits.
+
+    Parameters
+    ----------
+    m : Module
+        Module that gets the registers.
+    weight : Value
+        The weight, signed.
+    swap : Value
+        The weight is taken.
+    count : int
+        Number of the digits, the lowest ones.
+    constant : bool
+        Whether the weight's lowest bit is a constant, and no register.
+
+    Returns
+    -------
+    list of Value
+        The digits, each in two bits: 0, 1, 2, and 3 for -1.
+    """
+    digits: list[Value] = []
+    carry = Const(0)
+    sign = len(weight) - 1
+    for k in range(0, 2 * count, 2):
+        low, high = weight[min(k, sign)], weight[min(k + 1, sign)]
+        if k == 0 and constant:
+            digit: Value = Signal(name="digit0", reset_less=True)
+            with m.If(swap):
+                m.d.sync += digit.eq(high)
+            digit = Cat(low, digit)
+        else:
+            digit = Signal(2, name=f"digit{k // 2}", reset_less=True)
+            with m.If(swap):
+                m.d.sync += digit.eq(Cat(low ^ carry, high ^ (low & carry)))
+        carry = high & (low | carry)
+        digits.append(digit)
+    return digits

@@ -2,8 +2,9 @@
 
 from amaranth.hdl import Module, Mux, Signal
 
+from hwquant.rtl_templates.delay import delayed
 from hwquant.rtl_templates.facts import Facts
-from hwquant.rtl_templates.pe import RegisteredProduct
+from hwquant.rtl_templates.registered_product import RegisteredProduct
 
 
 class TernaryProduct(RegisteredProduct):
@@ -47,7 +48,7 @@ class TernaryProduct(RegisteredProduct):
         What it is too small by.
     """
 
-    latency = 2
+    latency = 3
     one_short = True
 
     def elaborate(self, platform: object) -> Module:
@@ -65,7 +66,10 @@ class TernaryProduct(RegisteredProduct):
         if self.appended is None:
             value = Mux(active[0], value, 0)
         m.d.sync += [product.eq(value), one.eq(negative)]
-        m.d.comb += [self.product.eq(product), self.one.eq(one)]
+        m.d.comb += [
+            self.product.eq(delayed(m, product, 1, name="product")),
+            self.one.eq(delayed(m, one, 1, name="one")),
+        ]
         return m
 
     @staticmethod
@@ -87,7 +91,7 @@ class TernaryProduct(RegisteredProduct):
             The weight and the product; ``x`` is redundant, for the processing element has the same register.
         """
         return Facts(
-            registers={"x": x_bits, "active": weight_bits - appended, "product": x_bits + 1},
+            registers={"x": x_bits, "active": weight_bits - appended, "product": 2 * (x_bits + 1)},
             redundant={"x": x_bits},
             muxes={"rows": x_bits},
         )

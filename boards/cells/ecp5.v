@@ -164,7 +164,6 @@ module MULT18X18D(
 
   initial begin
     if (RESETMODE != "SYNC") $fatal(1, "%m: RESETMODE %0s is not modelled", RESETMODE);
-    if (REG_PIPELINE_CLK != "NONE") $fatal(1, "%m: the register within the multiplier is not modelled");
     if (MULT_BYPASS != "DISABLED") $fatal(1, "%m: MULT_BYPASS %0s is not modelled", MULT_BYPASS);
   end
   always @(SOURCEA, SOURCEB)
@@ -173,15 +172,18 @@ module MULT18X18D(
   wire [17:0] a = {A17, A16, A15, A14, A13, A12, A11, A10, A9, A8, A7, A6, A5, A4, A3, A2, A1, A0};
   wire [17:0] b = {B17, B16, B15, B14, B13, B12, B11, B10, B9, B8, B7, B6, B5, B4, B3, B2, B1, B0};
   wire [17:0] x, y;
-  wire [35:0] product, result;
+  wire [35:0] product, inner, result;
   multiplier_register #(18, REG_INPUTA_CLK, REG_INPUTA_CE, REG_INPUTA_RST) register_a(
     {CLK3, CLK2, CLK1, CLK0}, {CE3, CE2, CE1, CE0}, {RST3, RST2, RST1, RST0}, a, x
   );
   multiplier_register #(18, REG_INPUTB_CLK, REG_INPUTB_CE, REG_INPUTB_RST) register_b(
     {CLK3, CLK2, CLK1, CLK0}, {CE3, CE2, CE1, CE0}, {RST3, RST2, RST1, RST0}, b, y
   );
+  multiplier_register #(36, REG_PIPELINE_CLK, REG_PIPELINE_CE, REG_PIPELINE_RST) register_pipeline(
+    {CLK3, CLK2, CLK1, CLK0}, {CE3, CE2, CE1, CE0}, {RST3, RST2, RST1, RST0}, product, inner
+  );
   multiplier_register #(36, REG_OUTPUT_CLK, REG_OUTPUT_CE, REG_OUTPUT_RST) register_output(
-    {CLK3, CLK2, CLK1, CLK0}, {CE3, CE2, CE1, CE0}, {RST3, RST2, RST1, RST0}, product, result
+    {CLK3, CLK2, CLK1, CLK0}, {CE3, CE2, CE1, CE0}, {RST3, RST2, RST1, RST0}, inner, result
   );
   assign product = {{18{SIGNEDA & x[17]}}, x} * {{18{SIGNEDB & y[17]}}, y};
   assign {

@@ -5,9 +5,10 @@ Sources: Lattice FPGA-DS-02012 (ECP5), FPGA-TN-02200 (sysCLOCK).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from amaranth.hdl import ClockSignal, Const, Instance, Module
+from amaranth.hdl import ClockSignal, Const, Instance, Module, Signal, Value, signed
 
 from hwquant.boards.families.constraints import SPEED, STANDARD, SWITCH, Constraints, Pin, lines
 from hwquant.boards.families.ecp5_registers import absorb
@@ -18,7 +19,8 @@ from hwquant.boards.families.pll import Pll, PllPins, PllSettings
 from hwquant.boards.families.ram import NARROW, WIDE, LogicCost, Ram
 from hwquant.rtl_templates.dsp import DspBlocks
 from hwquant.rtl_templates.facts import Facts, Product
-from hwquant.rtl_templates.pe import RegisteredProduct, whole
+from hwquant.rtl_templates.paired_product import PackedProduct
+from hwquant.rtl_templates.registered_product import RegisteredProduct, whole
 
 MULTIPLIER_BITS = 18
 
@@ -62,35 +64,17 @@ class Ecp5Product(RegisteredProduct):
         The product.
     """
 
-    latency = 2
+    latency = 3
 
     def elaborate(self, platform: object) -> Module:
         """Place the multiplier with its registers."""
         m = Module()
-        registers = {"INPUTA": "CE0", "INPUTB": "CE1", "OUTPUT": "CE0"}
-        ports: dict[str, object] = {}
-        for name, enable in registers.items():
-            ports |= {f"p_REG_{name}_CLK": "CLK0", f"p_REG_{name}_CE": enable, f"p_REG_{name}_RST": "RST0"}
-        for name, value in (("A", self.x), ("B", whole(self.weight, self.appended))):
-            wide = [*value, *[value[-1]] * (MULTIPLIER_BITS - len(value))]
-            ports |= {f"i_{name}{n}": bit for n, bit in enumerate(wide)}
-        ports |= {f"i_C{n}": Const(0) for n in range(MULTIPLIER_BITS)}
-        ports |= {f"o_P{n}": bit for n, bit in enumerate(self.product)}
-        m.submodules.multiplier = Instance(
-            "MULT18X18D",
-            p_REG_INPUTC_CLK="NONE",
-            p_REG_PIPELINE_CLK="NONE",
-            p_RESETMODE="SYNC",
-            p_GSR="DISABLED",
-            i_CLK0=ClockSignal(),
-            i_CE0=Const(1),
-            i_CE1=self.swap,
-            i_RST0=Const(0),
-            i_SIGNEDA=Const(1),
-            i_SIGNEDB=Const(1),
-            i_SOURCEA=Const(0),
-            i_SOURCEB=Const(0),
-            **ports,
+        m.submodules.multiplier = _multiplier(
+            self.x,
+            whole(self.weight, self.appended),
+            self.swap,
+            self.product,
+            ("INPUTA", "INPUTB", "PIPELINE", "OUTPUT"),
         )
         return m
 
@@ -98,6 +82,57 @@ class Ecp5Product(RegisteredProduct):
     def facts(x_bits: int, weight_bits: int, *, appended: bool = False) -> Facts:
         """The facts of the product: no registers, as the block has its own."""
         return Facts(products=[Product(x_bits, weight_bits)])
+
+
+class Ecp5PackedProduct(PackedProduct):
+    """Two products of one multiplication in one MULT18X18D, whose registers it uses."""
+
+    wide = MULTIPLIER_BITS
+    narrow = MULTIPLIER_BITS
+
+    def _multiplied(self, m: Module, packed: Value) -> Signal:
+        product = Signal(signed(len(self.x) + len(packed)))
+        m.submodules.multiplier = _multiplier(
+            self.x, packed, self.swap, product, ("INPUTA", "INPUTB", "OUTPUT")
+        )
+        return product
+
+    @classmethod
+    def facts(cls, x_bits: int, weight_bits: int, *, appended: bool = False) -> Facts:
+        """The facts of the products, without the registers that the block has."""
+        facts = super().facts(x_bits, weight_bits, appended=appended)
+        registers = {**facts.registers, "operands": 0, "product": 0}
+        return replace(facts, registers=registers, redundant={**facts.redundant, "operands": 0})
+
+
+def _multiplier(x: Value, weight: Value, swap: Value, product: Signal, registers: Sequence[str]) -> Instance:
+    """Instantiate the multiplier of an activation and a weight, which is taken with ``swap``, with its registers."""
+    ports: dict[str, object] = {}
+    for name in ("INPUTA", "INPUTB", "INPUTC", "PIPELINE", "OUTPUT"):
+        ports |= {
+            f"p_REG_{name}_CLK": "CLK0" if name in registers else "NONE",
+            f"p_REG_{name}_CE": "CE1" if name == "INPUTB" else "CE0",
+            f"p_REG_{name}_RST": "RST0",
+        }
+    for name, value in (("A", x), ("B", weight)):
+        wide = [*value, *[value[-1]] * (MULTIPLIER_BITS - len(value))]
+        ports |= {f"i_{name}{n}": bit for n, bit in enumerate(wide)}
+    ports |= {f"i_C{n}": Const(0) for n in range(MULTIPLIER_BITS)}
+    ports |= {f"o_P{n}": bit for n, bit in enumerate(product)}
+    return Instance(
+        "MULT18X18D",
+        p_RESETMODE="SYNC",
+        p_GSR="DISABLED",
+        i_CLK0=ClockSignal(),
+        i_CE0=Const(1),
+        i_CE1=swap,
+        i_RST0=Const(0),
+        i_SIGNEDA=Const(1),
+        i_SIGNEDB=Const(1),
+        i_SOURCEA=Const(0),
+        i_SOURCEB=Const(0),
+        **ports,
+    )
 
 
 def _pll(settings: PllSettings, device: Device, pins: PllPins) -> Instance:
@@ -155,7 +190,7 @@ def _routing(job: RoutingJob) -> list[str]:
 
 FAMILY = Family(
     name="ecp5",
-    dsp=DspBlocks(18, 18, part=18, operand_bits=18, product=Ecp5Product),
+    dsp=DspBlocks(18, 18, part=18, operand_bits=18, product=Ecp5Product, pair=Ecp5PackedProduct),
     rams=(
         Ram(4, (4,), 4, 4, luts=6, rom=False, read_first=True),  # TRELLIS_DPR16X4
         Ram(14, NARROW, 9, 128, blocks=1, dual=True, registered=True),  # DP16KD

@@ -12,7 +12,7 @@ from hwquant.boards.families.pll import Pll
 from hwquant.boards.families.ram import LogicCost, Ram, ShiftRegisters
 from hwquant.link.protocol import LARGE, SMALL, Window
 from hwquant.program.config import ArrayConfig
-from hwquant.rtl_templates.dsp import DspBlocks, DspBudget, array_multipliers, blocks_of
+from hwquant.rtl_templates.dsp import DspBlocks, DspBudget, blocks_of
 
 ROUTABLE: Mapping[str, float] = {"lut": 0.85, "ff": 0.85, "cell": 0.95}
 """Of most families: see :attr:`Family.routable`."""
@@ -37,6 +37,10 @@ class CellModels:
     macros: tuple[str, ...] = ()
 
 
+BLOCKS = "blocks.v"
+"""Name of the file with a family's own blocks where synthesis runs."""
+
+
 @dataclass(frozen=True, eq=False)
 class Family:
     """A family of FPGAs: devices of the same cells and the same tools, in different numbers.
@@ -59,7 +63,8 @@ class Family:
     constraints : Constraints
         How its tools are told of pins and clock.
     synthesis : callable
-        Yosys' command for a device and the name of the top module; it writes ``netlist.json``.
+        Yosys' command for a device and the name of the top module; it writes ``netlist.json``. Its folder has
+        ``blocks`` by the name :data:`BLOCKS`.
     improve : callable or None
         What changes the module of Yosys' JSON where its cells can more than Yosys knows; None where nothing does.
     cells : mapping of str to mapping of str to float
@@ -78,6 +83,8 @@ class Family:
         flip-flops, 0..1, that take a cell of their own; 0 where the two are independent.
     routable : mapping of str to float, optional
         Share of a resource that may be used, above which placing and routing get slow or fail; 1 for those not named.
+    blocks : str, default ""
+        Verilog file in ``cells`` of blocks that synthesis is not to look into; "" where there are none.
     notes : tuple of str
         What to know about figures of every implementation.
     """
@@ -97,6 +104,7 @@ class Family:
     shift_registers: ShiftRegisters | None = None
     lone_registers: float = 0.0
     routable: Mapping[str, float] = field(default_factory=lambda: ROUTABLE)
+    blocks: str = ""
     notes: tuple[str, ...] = ()
 
     @property
@@ -202,5 +210,4 @@ class Device:
 
     def budget(self, config: ArrayConfig) -> DspBudget:
         """The budget of an accelerator on this device: which of its products get DSP blocks."""
-        dsp = self.family.dsp
-        return DspBudget(dsp, array_multipliers(config, dsp, self.multipliers))
+        return DspBudget.share(config, self.family.dsp, self.multipliers)

@@ -16,6 +16,7 @@ from hwquant.boards.families.languages import tcl, tcl_comment, tcl_word
 from hwquant.boards.families.pll import Pll, PllPins, PllSettings
 from hwquant.boards.families.ram import NARROW, WIDE, WIDEST, LogicCost, Ram, ShiftRegisters
 from hwquant.rtl_templates.dsp import DspBlocks
+from hwquant.rtl_templates.paired_product import PackedProduct
 
 VIVADO_SCRIPT, VIVADO_BITSTREAM = "vivado.tcl", "top.bit"
 """Names of files beside the Verilog: the script that Vivado runs, and the bitstream that it writes."""
@@ -70,10 +71,18 @@ def vivado_script(title: str, part: str, constraints_file: str) -> str:
 
 _YES = "TRUE|true"
 
+
+class Xilinx7PackedProduct(PackedProduct):
+    """Two products of one multiplication in one DSP48E1, as synthesis infers it."""
+
+    wide = 25
+    narrow = 18
+
+
 FAMILY = Family(
     name="xilinx7",
     # A split operand loses a bit of each part, since the parts are unsigned and the blocks are not.
-    dsp=DspBlocks(25, 18, part=17, operand_bits=18, least_product=9),
+    dsp=DspBlocks(25, 18, part=17, operand_bits=18, least_product=9, pair=Xilinx7PackedProduct),
     rams=(
         Ram(5, (6,), 6, 8, scaled=7, luts=4, rom=False, read_first=True),  # RAM32M
         Ram(6, (3,), 3, 8, scaled=7, luts=4, rom=False, read_first=True),  # RAM64M

@@ -11,8 +11,8 @@ FEED_LATENCY = MEMORY_LATENCY + 1
 Activations and weights have the same, so that loading a tile may begin in the cycle in which the tile before
 it starts to stream."""
 
-PE_LATENCY = 3
-"""Registered operands, registered product, registered partial sum."""
+PE_LATENCY = 4
+"""Registered operands, a product in two stages, registered partial sum."""
 
 PRODUCT_LATENCY = 2
 """Of two activations: both less their zero points, and the product, each registered."""

@@ -6,8 +6,8 @@ A program of any version up to `VERSION` is read, and runs on the hardware that 
 it took: whatever changes an instruction, the images or the configuration raises the version. A newer one is refused.
 A program is written as the oldest version that knows all of it: version 2 knows odd and ternary weights, narrow biases,
 lanes of more than 8 bits, and products; version 3 tables, inputs with several rows of a kernel in a word, and layers
-that write to every n-th pixel; version 4 batches; version 5 several arrays, inputs that the host sends as they are, and a
-least shift.
+that write to every n-th pixel; version 4 batches; version 5 several arrays, inputs that the host sends as they are, a
+least shift, and slots of more than 16 bits.
 """
 
 from __future__ import annotations

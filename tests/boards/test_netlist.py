@@ -56,8 +56,11 @@ def ecp5_netlist(network):
         ("lfe5u-25f", "edge", None),
         ("gw1nr-9", "edge", None),
         ("ice40up5k", "edge", None),
-        pytest.param("ice40up5k", "sum", 8, marks=pytest.mark.nightly),
-        # Elements that find no DSP block multiply with look-up tables.
+        pytest.param("ice40up5k", "sum", 9, marks=pytest.mark.nightly),
+        # Elements share DSP blocks, or multiply with look-up tables, where there are too few.
+        ("ice40up5k", "sum", 5),
+        pytest.param("ice40up5k", "edge", 6, marks=pytest.mark.nightly),
+        pytest.param("lfe5u-25f", "edge", 6, marks=pytest.mark.nightly),
         pytest.param("lfe5u-25f", "sum", 3, marks=pytest.mark.nightly),
         pytest.param("gw2ar-18", "edge", 2, marks=pytest.mark.nightly),
     ],
@@ -72,6 +75,7 @@ def test_a_netlist_equals_the_golden_model(network, ecp5_netlist, name, offset, 
     assert instances(verilog, RAM[device.family.name]) > 1
     available = 8 if multipliers is None else multipliers * (2 if device.family.dsp.half else 1)
     assert instances(verilog, MULTIPLIER[device.family.name]) == min(8 + (offset == "sum"), available)
+    assert device.budget(program.config).pairs == {3: 2, 5: 4, 6: 2}.get(multipliers, 0)
     result = verify(program, network, images(network, 2), simulator="icarus", watch=2, verilog=verilog)
     assert result.first is None, str(result.first)
     assert (result.samples, result.mismatches) == (2, 0)

@@ -1,39 +1,48 @@
 """An accelerator whose multipliers are blocks of a device, or look-up tables, computes what the golden model does."""
 
+import re
 import shutil
-from importlib import resources
 
 import pytest
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.boards.families import FAMILIES
-from hwquant.boards.families.ecp5 import Ecp5Product
+from hwquant.boards.families.ecp5 import Ecp5PackedProduct, Ecp5Product
+from hwquant.boards.families.ice40 import Ice40PairedProduct
+from hwquant.boards.netlist import with_models
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.build import accelerator
-from hwquant.rtl_templates.dsp import LEAST_PRODUCT_BITS, DspBudget, array_multipliers, blocks_of
+from hwquant.rtl_templates.dsp import LEAST_PRODUCT_BITS, DspBudget, blocks_of
 from hwquant.rtl_templates.soft_product import SoftProduct
 from hwquant.rtl_templates.verilog import to_verilog
 from hwquant.sim.check import verify
 
-MODEL = resources.files("hwquant.boards") / "cells" / "ecp5.v"
 CASES = [
-    ("ecp5", None, (4, 3), "edge"),
-    ("ecp5", None, (9, 3), "none"),
-    ("ecp5", 5, (4, 4), "edge"),
-    ("ecp5", 5, (3, 4), "sum"),
-    ("ice40", 5, (4, 4), "edge"),
-    ("ice40", 0, (9, 3), "none"),
-    ("gowin", 5, (3, 4), "sum"),
+    ("ecp5", None, 0, (4, 3), "edge"),
+    ("ecp5", None, 0, (9, 3), "none"),
+    ("ecp5", 5, 0, (4, 4), "edge"),
+    ("ecp5", 5, 0, (3, 4), "sum"),
+    ("ice40", 5, 0, (4, 4), "edge"),
+    ("ice40", 0, 0, (9, 3), "none"),
+    ("gowin", 5, 0, (3, 4), "sum"),
+    # Pairs in some rows or in all, with a last column that has no neighbour, and beside rows of depthwise tiles.
+    ("ecp5", 4, 3, (5, 4), "edge"),
+    ("ecp5", 2, 6, (3, 5), "sum"),
+    ("xilinx7", 0, 4, (5, 4), "edge"),
+    ("xilinx7", 3, 5, (3, 4), "sum"),
+    ("ice40", 0, 8, (4, 4), "sum"),
+    ("ice40", 3, 2, (5, 3), "none"),
 ]
 
 
-def budget(family, multipliers=None):
-    return DspBudget(FAMILIES[family].dsp, multipliers)
+def budget(family, multipliers=None, pairs=0):
+    return DspBudget(FAMILIES[family].dsp, multipliers, pairs)
 
 
-def multipliers(config, family, available):
-    return array_multipliers(config, FAMILIES[family].dsp, available)
+def share(config, family, available):
+    budget = DspBudget.share(config, FAMILIES[family].dsp, available)
+    return budget.multipliers, budget.pairs
 
 
 def network(offset):
@@ -45,15 +54,17 @@ def network(offset):
 
 
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
-@pytest.mark.parametrize(("family", "multipliers", "array", "offset"), CASES)
-def test_results_are_exact_whatever_multiplies(family, multipliers, array, offset):
+@pytest.mark.parametrize(("family", "multipliers", "pairs", "array", "offset"), CASES)
+def test_results_are_exact_whatever_multiplies(family, multipliers, pairs, array, offset):
     qgraph = network(offset)
     program = compile_network(qgraph, array, offset=offset)
-    verilog = to_verilog(accelerator(program), platform=budget(family, multipliers))
-    # One for each processing element; the sum column's single one is left to synthesis.
+    verilog = to_verilog(accelerator(program), platform=budget(family, multipliers, pairs))
+    # One for each processing element, or two; the sum column's single one is left to synthesis.
     assert ("MULT18X18D #(" in verilog) == (family == "ecp5")
-    assert ("digit" in verilog) == (multipliers is not None)
-    verilog += MODEL.read_text()
+    assert ("HWQUANT_PRODUCTS_8X8 " in verilog) == (family == "ice40" and pairs > 0)
+    assert len(re.findall(r" pair_\d+_\d+ \(", verilog)) == pairs
+    if FAMILIES[family].models:
+        verilog = with_models(verilog, FAMILIES[family].models)
     result = verify(program, qgraph, images(qgraph, 3), simulator="icarus", watch=3, verilog=verilog)
     assert result.first is None, str(result.first)
     assert (result.samples, result.mismatches) == (3, 0)
@@ -61,17 +72,42 @@ def test_results_are_exact_whatever_multiplies(family, multipliers, array, offse
 
 def test_blocks_go_to_the_first_rows():
     def kinds(budget):
-        return [budget.product(index, 8, 9) for index in range(4)]
+        return budget.products(ArrayConfig(2, 2))
 
-    assert kinds(budget("ecp5", 2)) == [Ecp5Product] * 2 + [SoftProduct] * 2
-    assert kinds(budget("ice40", 3)) == [None] * 3 + [SoftProduct]
-    assert kinds(budget("ecp5")) == [Ecp5Product] * 4
+    assert kinds(budget("ecp5", 2)) == [[Ecp5Product] * 2, [SoftProduct] * 2]
+    assert kinds(budget("ice40", 3)) == [[None] * 2, [None, SoftProduct]]
+    assert kinds(budget("ecp5")) == [[Ecp5Product] * 2] * 2
+
+
+def test_pairs_are_in_the_last_rows():
+    kinds = budget("ecp5", 3, 3).products(ArrayConfig(4, 3))
+    assert kinds == [
+        [Ecp5Product] * 3,
+        [Ecp5PackedProduct, Ecp5PackedProduct, SoftProduct],
+        [Ecp5PackedProduct, Ecp5PackedProduct, SoftProduct],
+        [Ecp5PackedProduct, Ecp5PackedProduct, SoftProduct],
+    ]
+
+
+def test_elements_whose_pixels_come_from_above_have_no_neighbour():
+    config = ArrayConfig(4, 4, tap_lines=1)
+    assert share(config, "ice40", 8) == (6, 2)
+    kinds = budget("ice40", 6, 2).products(config)
+    assert kinds == [
+        [None] * 4,
+        [None, None, SoftProduct, SoftProduct],
+        [SoftProduct] * 4,
+        [Ice40PairedProduct] * 4,
+    ]
 
 
 def test_products_of_very_narrow_weights_need_no_block():
-    assert budget("ecp5").product(0, 8, 2) is SoftProduct
-    assert budget("ecp5").product(0, 8, 3) is Ecp5Product
-    assert budget("gowin").product(0, 8, 3) is SoftProduct
+    def kind(family, weight_bits):
+        return budget(family).products(ArrayConfig(2, 2, offset="none", weight_bits=weight_bits))[0][0]
+
+    assert kind("ecp5", 2) is SoftProduct
+    assert kind("ecp5", 3) is Ecp5Product
+    assert kind("gowin", 3) is SoftProduct
 
 
 def test_products_without_blocks_are_those_that_no_family_gives_one():
@@ -105,18 +141,22 @@ def test_a_product_takes_as_many_blocks_as_its_operands_need(family, a, b, block
 
 def test_the_array_gets_the_blocks_that_other_products_leave():
     plain = ArrayConfig(4, 4, accumulator_bits=24)
-    assert multipliers(plain, "ecp5", 28) == 16
-    assert multipliers(plain, "ice40", 8) == 8
-    assert multipliers(plain, "gowin", 5) == 10, "two products of 9 bits share a block"
+    assert share(plain, "ecp5", 28) == (16, 0)
+    assert share(plain, "ecp5", 12) == (8, 4), "as many share a block as have to"
+    assert share(plain, "ecp5", 6) == (0, 6)
+    assert share(plain, "ice40", 8) == (0, 8)
+    assert share(plain, "gowin", 5) == (10, 0), "two products of 9 bits share a block"
     requantized = ArrayConfig(4, 4, accumulator_bits=24, multiplier_bits=16)
-    assert multipliers(requantized, "ecp5", 18) == 18 - 4 * 2
-    assert multipliers(requantized, "ice40", 8) == 0
-    assert multipliers(requantized, "ice40", 2) == 0
-    assert multipliers(ArrayConfig(4, 4, offset="sum"), "ecp5", 9) == 8
+    assert share(requantized, "ecp5", 24) == (16, 0)
+    assert share(requantized, "ice40", 8) == (0, 0)
+    assert share(requantized, "ice40", 2) == (0, 0)
+    assert share(ArrayConfig(4, 4, offset="sum"), "ecp5", 9) == (0, 8)
+    assert share(ArrayConfig(4, 4, adjusted_bits=12), "ecp5", 8) == (8, 0), "too much would overlap"
 
 
 def test_the_offset_row_gets_blocks_after_all_other_rows():
     config = ArrayConfig(4, 4, offset="sum", channel_offsets=True)
-    assert multipliers(config, "gowin", 7) == 14
-    assert multipliers(config, "gowin", 10) == 16 + 2, "its products are wider than 9 bits"
-    assert multipliers(config, "gowin", 99) == 20
+    assert share(config, "gowin", 7) == (14, 0)
+    assert share(config, "gowin", 10) == (16 + 2, 0), "its products are wider than 9 bits"
+    assert share(config, "gowin", 99) == (20, 0)
+    assert share(config, "ecp5", 17) == (17, 0)

@@ -132,7 +132,7 @@ def made(component, budget=None):
             for kind, cell in cells
             if kind == "$mul" and number(cell, "A_SIGNED")  # the place of a bit in a word is one, too
         ]
-        blocks = sum(kind == r"\MULT18X18D" for kind, _ in cells)
+        blocks = sum(kind in (r"\MULT18X18D", r"\HWQUANT_PRODUCTS_8X8") for kind, _ in cells)
         yield path, registers, memories, products + [(MULTIPLIER_BITS, MULTIPLIER_BITS)] * blocks
 
 
@@ -140,28 +140,28 @@ def number(cell, parameter):
     return int(re.search(rf"parameter \\{parameter} (\d+)", cell)[1])
 
 
-def said(facts: Facts):
+def said(facts: Facts, blocks):
     """What each module has by the facts of its component: registers, memories, products.
 
-    An ECP5 block, whatever its operands, is as wide as it is.
+    A block that is an instance, whatever its operands, counts as wide as ECP5's.
     """
     for path, count, own in facts.walk():
         memories = [(memory.depth, memory.width, memory.reads, memory.writes) for memory in own.memories]
         products = list(own.products)
-        if path.endswith("pe.product"):
+        if path.endswith(blocks):
             products = [(MULTIPLIER_BITS, MULTIPLIER_BITS)] * len(products)
         for _ in range(count):
             yield path, own.flip_flops, memories, products
 
 
-def check(component, facts, budget=None):
+def check(component, facts, budget=None, blocks=("pe.product",)):
     """Component by component; those of one name may differ, so all of them are counted."""
     registers, netlist, claimed = {}, {}, {}
     for path, cells, *others in made(component, budget):
         bits = sum(width for _, width in cells)
         registers.setdefault(path, {})[bits] = dict(cells)
         add(netlist, path, bits, *others)
-    for item in said(facts):
+    for item in said(facts, blocks):
         add(claimed, *item)
     wrong = {
         path: {"facts": claimed.get(path), "netlist": netlist.get(path), "registers": registers.get(path)}
@@ -191,6 +191,23 @@ def test_an_array_is_what_is_elaborated_for_a_budget(family, bits, arrays):
     size = config(3, 2, offset="sum", channel_offsets=True, weight_bits=5, activation_bits=bits, **several)
     budget = DspBudget(FAMILIES[family].dsp, multipliers=3 if bits == 8 else 6 * arrays + 2)
     check(accelerator(size), Accelerator.facts(size, budget), budget)
+
+
+PAIRED = {
+    "odd columns": config(4, 5, adjusted_bits=9),
+    "depthwise rows, which have none": config(5, 4, tap_lines=1, weight_packing=2, load_rows=2),
+    "sum column": config(4, 3, offset="sum", weight_bits=7),
+    "sum column with channel offsets": config(3, 4, offset="sum", channel_offsets=True, weight_bits=5),
+    "odd weights": config(3, 2, odd_weights="all", weight_bits=3, adjusted_bits=5),
+}
+
+
+@pytest.mark.parametrize("family", ["ecp5", "ice40", "xilinx7"])
+@pytest.mark.parametrize("name", PAIRED)
+def test_an_array_whose_elements_share_blocks_is_what_is_elaborated(family, name):
+    budget = DspBudget(FAMILIES[family].dsp, multipliers=3, pairs=2)
+    blocks = ("pe.product",) if family == "xilinx7" else ("pe.product", "array.pair")
+    check(accelerator(PAIRED[name]), Accelerator.facts(PAIRED[name], budget), budget, blocks)
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,7 @@ def test_a_processing_element_that_is_one_cycle_late_is_refused(monkeypatch):
 
 
 def test_a_product_or_a_line_delay_that_is_one_cycle_late_is_refused(monkeypatch):
-    with pytest.raises(HwquantError, match="the product Late takes 3 cycles, and 2 are counted on"):
+    with pytest.raises(HwquantError, match="the product Late takes 4 cycles, and 3 are counted on"):
         Fragment.get(element(late(SoftProduct)), None)
     with pytest.raises(HwquantError, match="a line delay takes 4 cycles, and 3 are counted on"):
         Fragment.get(late(LineDelay)(CONFIGS["depthwise"]), None)

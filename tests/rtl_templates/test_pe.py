@@ -124,6 +124,10 @@ def test_the_configured_widths_hold_the_greatest_sums(sign):
             sum_bits=config.sum_bits(row) if row else 1,
             next_bits=config.sum_bits(row + 1),
         )
-        steps = [{"weight": weight, "load": 1, "sum": total}, {"load": 0, "swap": 1, "x": x}, {}, {}, {}]
+        steps = [
+            {"weight": weight, "load": 1, "sum": total},
+            {"load": 0, "swap": 1, "x": x},
+            *[{}] * (pe.latency - 1),
+        ]
         total += x * weight
         assert trace(pe, steps, ["sum_next"])[-1]["sum_next"] == total

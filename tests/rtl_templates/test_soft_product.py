@@ -14,7 +14,8 @@ from hwquant.rtl_templates.soft_product import SoftProduct
 def products(x_bits, weight_bits, stimulus, appended=None):
     """What leaves the component, from the first pixel's product on."""
     component = SoftProduct(x_bits, weight_bits, appended)
-    return [row["product"] for row in trace(component, [*stimulus, {}, {}], ["product"])][2:]
+    latency = component.latency
+    return [row["product"] for row in trace(component, [*stimulus, *[{}] * latency], ["product"])][latency:]
 
 
 def span(bits):
