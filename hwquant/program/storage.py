@@ -73,7 +73,7 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
     third = config.tables or config.strided_writes
     third = third or any(item.packing and item.packing.rows > 1 for item in program.inputs)
     version = 4 if program.batch > 1 else 3 if third else 2 if second else 1
-    if config.raw_inputs or config.arrays > 1 or config.least_shift:
+    if config.raw_inputs or config.arrays > 1 or config.least_shift or config.slot_bits > 16:
         version = VERSION
     if config.tables:
         images = {**images, "tables": program.tables}
