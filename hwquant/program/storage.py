@@ -6,7 +6,7 @@ A program of any version up to `VERSION` is read, and runs on the hardware that 
 it took: whatever changes an instruction, the images or the configuration raises the version. A newer one is refused.
 A program is written as the oldest version that knows all of it: version 2 knows odd and ternary weights, narrow biases,
 lanes of more than 8 bits, and products; version 3 tables, inputs with several rows of a kernel in a word, and layers
-that write to every n-th pixel; version 4 batches.
+that write to every n-th pixel; version 4 batches; version 5 slots of more than 16 bits.
 """
 
 from __future__ import annotations
@@ -29,15 +29,14 @@ from hwquant.program.layout import Placement, WindowPacking
 from hwquant.program.program import LayerInfo, Program
 
 KIND = "program"
-VERSION = 4
+VERSION = 5
 
 _IMAGES: Mapping[str, tuple[type, int]] = {
-    "weights": (np.int16, 2),
     "bias": (np.int64, 1),
     "shift": (np.int64, 1),
     "multiplier": (np.int64, 1),
 }
-"""Dtype and number of dimensions of the images that are arrays in a Program as well."""
+"""Dtype and number of dimensions of the images, besides the weights, that are arrays in a Program as well."""
 
 
 def save(program: Program, path: str | os.PathLike[str]) -> None:
@@ -65,12 +64,12 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
         "checksum": program.checksum,
         **({"batch": program.batch} if program.batch > 1 else {}),
     }
-    images = {name: getattr(program, name) for name in _IMAGES}
+    images = {name: getattr(program, name) for name in ("weights", *_IMAGES)}
     config = program.config
     second = LATER.keys() & meta["config"].keys() or config.activation_bits > 8
     third = config.tables or config.strided_writes
     third = third or any(item.packing and item.packing.rows > 1 for item in program.inputs)
-    version = VERSION if program.batch > 1 else 3 if third else 2 if second else 1
+    version = 5 if config.slot_bits > 16 else 4 if program.batch > 1 else 3 if third else 2 if second else 1
     if config.tables:
         images = {**images, "tables": program.tables}
     container.write(path, KIND, version, {"program": meta}, {"words": _pack(program.words), **images})
@@ -107,10 +106,10 @@ def load(path: str | os.PathLike[str]) -> Program:
 
 
 def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Program:
-    for name, (dtype, dimensions) in _IMAGES.items():
+    config = ArrayConfig(**meta["config"])
+    for name, (dtype, dimensions) in {"weights": (config.slot_type, 2), **_IMAGES}.items():
         if arrays[name].dtype != dtype or arrays[name].ndim != dimensions:
             raise HwquantError(f"its {name} are {arrays[name].dtype} {arrays[name].shape}")
-    config = ArrayConfig(**meta["config"])
     tables = arrays["tables"] if config.tables else np.zeros((0, 0), np.int64)
     if tables.dtype != np.int64 or tables.shape[1:] != (config.tables and 1 << config.table_bits,):
         raise HwquantError(f"its tables are {tables.dtype} {tables.shape}")
