@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
+
 from hwquant.errors import HwquantError
 from hwquant.program.latencies import Latencies
 from hwquant.program.raw_inputs import RawInput, beat_values
@@ -37,7 +39,7 @@ MIN_TAP_DELAY = 3
 LIMITS = {
     "activation_bits": (2, 24),
     "weight_bits": (1, 8),
-    "weight_slot_bits": (0, 16),
+    "weight_slot_bits": (0, 32),
     "adjusted_bits": (1, 18),
     "offset_bits": (1, 18),
     "accumulator_bits": (8, 48),
@@ -79,7 +81,7 @@ class ArrayShape(Latencies):
     weight_bits : int, default 8
         Width of the widest stored weight, 1..8.
     weight_slot_bits : int, default 0
-        Width of a column's slot in a word of the weight memory, 0..16; 0 means ``weight_bits``.
+        Width of a column's slot in a word of the weight memory, 0..32; 0 means ``weight_bits``.
     weight_packing : {1, 2, 4, 8}
         Rows of a tile that may share a word of the weight memory where their weights are narrow.
     load_rows : {1, 2, 4, 8}
@@ -329,6 +331,11 @@ class ArrayShape(Latencies):
     def slot_bits(self) -> int:
         """Width of a column's slot in a word of the weight memory."""
         return self.weight_slot_bits or self.weight_bits
+
+    @property
+    def slot_type(self) -> type[np.int16 | np.int32]:
+        """Type of slots in arrays of words."""
+        return np.int16 if self.slot_bits <= 16 else np.int32
 
     def field_bits(self, field: int) -> int:
         """Width of the adjusted weights in a field of a slot.

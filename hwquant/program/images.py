@@ -33,7 +33,7 @@ class Images:
 
     Attributes
     ----------
-    weights : ndarray of int16, shape (words, columns)
+    weights : ndarray of int16 or int32, shape (words, columns)
         Words of the weight memory: a column's slot as a signed integer.
     bias : ndarray of int64, shape (channels,)
         What is added to a channel's sum, the rounding term of a shift among it.
@@ -49,7 +49,7 @@ class Images:
         The layer that needs the widest accumulators.
     """
 
-    weights: NDArray[np.int16]
+    weights: NDArray[np.int16 | np.int32]
     bias: IntArray
     shift: IntArray
     multiplier: IntArray
@@ -94,7 +94,7 @@ class BlockWeights:
 
     Attributes
     ----------
-    words : ndarray of int16, shape (words, columns)
+    words : ndarray of int16 or int32, shape (words, columns)
         Words of the weight memory.
     zeros : ndarray of int64, shape (columns,)
         The sum of products with inputs that are all at their zero point.
@@ -104,7 +104,7 @@ class BlockWeights:
         The greatest sum of products with inputs within their limits.
     """
 
-    words: NDArray[np.int16]
+    words: NDArray[np.int16 | np.int32]
     zeros: IntArray
     low: IntArray
     high: IntArray
@@ -192,7 +192,7 @@ def _summand(
     factors = [tensors[name] for name in (term.tensor, term.factors)]
     low, high = product_range(factors, [tensor.limits for tensor in factors])
     each = np.ones(shape.columns, np.int64)
-    return BlockWeights(np.zeros((0, shape.columns), np.int16), 0 * each, low * each, high * each)
+    return BlockWeights(np.zeros((0, shape.columns), shape.slot_type), 0 * each, low * each, high * each)
 
 
 def _weights(
@@ -220,7 +220,7 @@ def _weights(
         words = np.concatenate([offset[None], words])
     low, high = sum_range(actual, tensor.limits)
     return BlockWeights(
-        words=words.astype(np.int16),
+        words=words.astype(shape.slot_type),
         zeros=mapped.visits * tensor.zero_point * actual.sum(axis=0),
         low=mapped.visits * low,
         high=mapped.visits * high,

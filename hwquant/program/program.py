@@ -92,7 +92,7 @@ class Program:
         The hardware that executes the program.
     words : tuple of int
         Words of the program memory: the instructions.
-    weights : ndarray of int16, shape (words, columns)
+    weights : ndarray of int16 or int32, shape (words, columns)
         Words of the weight memory in order of use: a column's slot as a signed integer, in which several rows may be
         packed (:mod:`hwquant.program.weight_format`).
     bias, shift, multiplier : ndarray of int64, shape (channels,)
@@ -112,7 +112,7 @@ class Program:
     name: str
     config: ArrayConfig
     words: tuple[int, ...]
-    weights: NDArray[np.int16]
+    weights: NDArray[np.int16 | np.int32]
     bias: IntArray
     shift: IntArray
     multiplier: IntArray

@@ -34,12 +34,11 @@ KIND = "program"
 VERSION = 5
 
 _IMAGES: Mapping[str, tuple[type, int]] = {
-    "weights": (np.int16, 2),
     "bias": (np.int64, 1),
     "shift": (np.int64, 1),
     "multiplier": (np.int64, 1),
 }
-"""Dtype and number of dimensions of the images that are arrays in a Program as well."""
+"""Dtype and number of dimensions of the images, besides the weights, that are arrays in a Program as well."""
 
 
 def save(program: Program, path: str | os.PathLike[str]) -> None:
@@ -67,7 +66,7 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
         "checksum": program.checksum,
         **({"batch": program.batch} if program.batch > 1 else {}),
     }
-    images = {name: getattr(program, name) for name in _IMAGES}
+    images = {name: getattr(program, name) for name in ("weights", *_IMAGES)}
     config = program.config
     second = LATER.keys() & meta["config"].keys() or config.activation_bits > 8
     third = config.tables or config.strided_writes
@@ -111,10 +110,10 @@ def load(path: str | os.PathLike[str]) -> Program:
 
 
 def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Program:
-    for name, (dtype, dimensions) in _IMAGES.items():
+    config = ArrayConfig.from_json(meta["config"])
+    for name, (dtype, dimensions) in {"weights": (config.slot_type, 2), **_IMAGES}.items():
         if arrays[name].dtype != dtype or arrays[name].ndim != dimensions:
             raise HwquantError(f"its {name} are {arrays[name].dtype} {arrays[name].shape}")
-    config = ArrayConfig.from_json(meta["config"])
     tables = arrays["tables"] if config.tables else np.zeros((0, 0), np.int64)
     if tables.dtype != np.int64 or tables.shape[1:] != (config.tables and 1 << config.table_bits,):
         raise HwquantError(f"its tables are {tables.dtype} {tables.shape}")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from hwquant.program.array_shape import PACKINGS, ArrayShape
+from hwquant.program.array_shape import LIMITS, PACKINGS, ArrayShape
 from hwquant.program.layers import ArrayTerm
 from hwquant.program.schedule import LayerSchedule
 from hwquant.program.weight_format import weight_format
 from hwquant.program.window_sums import revisits_early
 
 MAX_SLOT_BITS = 8
-"""The widest slot that is chosen where no weight is wider."""
+"""The widest slot that is chosen to store narrow weights densely."""
 
 WORTHWHILE = 1 / 16
 """Least share of the weight memory that sharing words must save, or of the cycles that loading rows at once must."""
@@ -101,7 +101,13 @@ def _costs(
     rows_at_once = [n for n in PACKINGS if n <= shape.rows]
     if shape.offset == "sum" and shape.channel_offsets:
         rows_at_once = [1]
-    for slot in range(shape.weight_bits, MAX_SLOT_BITS + 1):
+    # Wider ones bring rows of any weights at once: as many bits, in fewer and wider words.
+    wide = {shape.weight_bits * rows for rows in rows_at_once if rows > 1}
+    slots = [
+        *range(shape.weight_bits, MAX_SLOT_BITS + 1),
+        *(slot for slot in wide if MAX_SLOT_BITS < slot <= LIMITS["weight_slot_bits"][1]),
+    ]
+    for slot in slots:
         for rows_per_word in PACKINGS:
             for rows_per_cycle in rows_at_once:
                 if rows_per_cycle > rows_per_word or rows_per_word > slot:

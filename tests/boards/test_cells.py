@@ -310,7 +310,6 @@ endmodule"""
         ("ecp5", "DP16KD", '.WRITEMODE_A("OTHER")', "WRITEMODE_A OTHER is not modelled"),
         ("ecp5", "DP16KD", ".DATA_WIDTH_B(36)", "ports of 18 and 36 bits are not modelled"),
         ("ecp5", "DP16KD", ".DATA_WIDTH_B(8)", "ports of 8 bits are not modelled"),
-        ("ecp5", "MULT18X18D", '.REG_PIPELINE_CLK("CLK0")', "register within the multiplier is not modelled"),
         (
             "ecp5",
             "MULT18X18D",
