@@ -116,9 +116,8 @@ class Sequencer(Component):
             self.geometry.eq(state.geometry),
             self.write.eq(state.write),
             self.clamp.eq(state.clamp),
-            self.transfer.words.eq(
-                self._view(state, Opcode.OUTPUT)
-            ),  # of which INPUT has the first fields, or all
+            # Of these fields INPUT has the first ones, or all.
+            self.transfer.words.eq(self._view(state, Opcode.OUTPUT)),
         ]
         if self.config.product_bits:
             m.d.comb += self.product.eq(state.product)

@@ -12,11 +12,13 @@ from hwquant.errors import Unsupported
 from hwquant.optimize.options import Goal
 from hwquant.program.activity import activity
 from hwquant.program.memories import memory_bits
+from hwquant.program.sides import Array, short_array
+
+SIDES = ("arrays", "rows", "columns")
+"""Measures that say which array a candidate is for."""
 
 HARDWARE = (
-    "arrays",
-    "rows",
-    "columns",
+    *SIDES,
     "cycles",
     "fps",
     "lut",
@@ -119,3 +121,9 @@ def _numbers(candidate: Candidate, shapes: Shapes, board: Board) -> dict[str, fl
         "bytes": -(-sum(memory_bits(program.config).values()) // 8),
         "energy_nj": activity(program).energy_nj,
     }
+
+
+def array_of(measures: Mapping[str, float]) -> Array:
+    """The array that a candidate's measures are of."""
+    arrays, rows, columns = (int(measures[name]) for name in SIDES)
+    return short_array(arrays, rows, columns)

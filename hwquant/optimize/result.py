@@ -10,14 +10,14 @@ from typing import Any
 from hwquant import hwq
 from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.history import Step, with_steps
-from hwquant.optimize.hardware import MEASURES, Measure
+from hwquant.optimize.hardware import MEASURES, SIDES, Measure, array_of
 from hwquant.optimize.options import OptimizeOptions
 from hwquant.optimize.space import Design
 from hwquant.optimize.task import Task
 from hwquant.optimize.variants import Variant
 from hwquant.program.compiler import compile_network
 from hwquant.program.program import Program
-from hwquant.program.sides import Array, array_name, short_array
+from hwquant.program.sides import Array, array_name
 from hwquant.qgraph import QGraph
 from hwquant.search.evaluate import Item, Outcome, network_checksum
 from hwquant.search.objectives import ACCURACY
@@ -56,9 +56,8 @@ class Candidate:
 
     @property
     def array(self) -> Array:
-        """Rows and columns of the array."""
-        arrays, rows, columns = (int(self.measures[name]) for name in ("arrays", "rows", "columns"))
-        return short_array(arrays, rows, columns)
+        """The array."""
+        return array_of(self.measures)
 
     @property
     def trained(self) -> bool:
@@ -80,11 +79,7 @@ class Candidate:
             "offset": design.offset,
             "activation_bits": design.activation_bits,
             "bits": dict(design.bits),
-            **{
-                name: value
-                for name, value in self.measures.items()
-                if name not in ("arrays", "rows", "columns")
-            },
+            **{name: value for name, value in self.measures.items() if name not in SIDES},
         }
 
 

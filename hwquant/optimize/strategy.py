@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
 from hwquant.errors import DoesNotFit
-from hwquant.optimize.hardware import MEASURES
+from hwquant.optimize.hardware import MEASURES, array_of
 from hwquant.optimize.options import OptimizeOptions
 from hwquant.optimize.result import missed
 from hwquant.optimize.space import Space
-from hwquant.program.sides import Array, array_name, short_array
+from hwquant.program.sides import Array, array_name
 from hwquant.progress import Progress
 from hwquant.search.evaluate import Item, Outcome
 from hwquant.search.guided import Evolution, evolve
@@ -58,7 +58,7 @@ class Strategy:
         if not works:
             reasons = [item.error for item in ledger.outcomes.values() if item.error is not None]
             raise DoesNotFit(reasons[-1], resource="board")
-        arrays = [_array(item.measures) for _, item in works]
+        arrays = [array_of(item.measures) for _, item in works]
         return list(dict.fromkeys(arrays))[: self._options.arrays]
 
     def explore_all(self, ledger: Ledger, space: Space, known: Sequence[Item]) -> None:
@@ -85,7 +85,7 @@ class Strategy:
             measures = outcome.measures
             self._note = (
                 f"best accuracy {measures[ACCURACY]:.2%}, {measures[self._goal.name]:,.0f} {self._goal.title} on "
-                f"{array_name(_array(measures))}"
+                f"{array_name(array_of(measures))}"
             )
         if self._progress is not None:
             self._progress(self._what, done, self._total, self._note)
@@ -173,9 +173,3 @@ def _everything(space: Space) -> Iterator[Configuration]:
     for values in space.choices.values():
         configurations = [(*item, value) for item in configurations for value in values]
     yield from configurations
-
-
-def _array(measures: Mapping[str, float]) -> Array:
-    """The array of a candidate."""
-    arrays, rows, columns = (int(measures[name]) for name in ("arrays", "rows", "columns"))
-    return short_array(arrays, rows, columns)

@@ -11,7 +11,7 @@ import numpy as np
 from hwquant.errors import HwquantError
 from hwquant.program.latencies import Latencies
 from hwquant.program.raw_inputs import RawInput, beat_values
-from hwquant.program.sides import MAX_ARRAYS, MAX_SIDE, MIN_SIDE, Array, short_array
+from hwquant.program.sides import MAX_ARRAYS, Array, check_array, short_array
 from hwquant.program.widths import bits_for
 from hwquant.qgraph import MOST_TABLE_BITS
 
@@ -161,12 +161,7 @@ class ArrayShape(Latencies):
     raw_inputs: tuple[RawInput, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("rows", "columns"):
-            side = getattr(self, name)
-            if not MIN_SIDE <= side <= MAX_SIDE:
-                raise HwquantError(
-                    f"array {self.rows}x{self.columns}: {name} must be {MIN_SIDE}..{MAX_SIDE}, not {side}"
-                )
+        check_array((self.rows, self.columns))
         known = {field.name for field in dataclasses.fields(self)}
         for name, (low, high) in (LIMITS | {"tap_lines": (0, self.rows // TAP_COLUMNS)}).items():
             if name in known and not low <= getattr(self, name) <= high:

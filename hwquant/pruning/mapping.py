@@ -109,10 +109,9 @@ def _mapped(structure: _Structure, array: Array) -> Mapping[str, MappedConv]:
     # Weights that are numbers show where the compiler puts each of them.
     numbered = [_numbered(layer, layers.get(layer.covers[0])) for layer in lowered]
     result = {}
-    placed, _ = map_with_inputs(
-        numbered, qgraph, compilation.offered, packs=compilation.requirements.packs_input
-    )
-    for mapped in placed:
+    packs = compilation.requirements.packs_input
+    every, _ = map_with_inputs(numbered, qgraph, compilation.offered, packs=packs)
+    for mapped in every:
         if (layer := layers.get(mapped.layer.covers[0])) is None:
             continue
         for planned, term in zip(layer.terms, mapped.layer.terms, strict=True):
