@@ -52,8 +52,8 @@ class HostPort(Component):
     """The engine that executes INPUT and OUTPUT.
 
     An input frame whose ``last`` comes early or late is dropped: the engine reports it, waits for
-    the end of the frame, and receives the next one in its place. Of several arrays, a frame may come in several inputs,
-    each into a bank or into all of them: there the first input has to begin again.
+    the end of the frame, and receives the next one in its place. Of several arrays without a packer, a frame may come
+    in several inputs, each into a bank or into all of them: there the first input has to begin again.
 
     Throughput: a word a cycle while the host keeps up; of inputs that a packer lays out, as
     :class:`~hwquant.rtl_templates.packer.Packer` has it.

@@ -1,6 +1,6 @@
 """The packer of one input: pixels, row by row, become words."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
@@ -22,6 +22,9 @@ class InputPacker(Component):
     It goes over the rows and columns of the input with its padding. A window is a shift register for each of its rows;
     what enters at its end is the pixel that comes, and those above it, from the line memory.
 
+    Of several arrays, one strip after the other goes to one bank after the other, at the same addresses; a single strip
+    goes to all banks.
+
     Parameters
     ----------
     config : ArrayConfig
@@ -31,8 +34,8 @@ class InputPacker(Component):
 
     Attributes
     ----------
-    words : int
-        Words that are written.
+    room : int
+        Addresses that words are written to.
 
     Members
     -------
@@ -56,8 +59,7 @@ class InputPacker(Component):
         self.config = config
         self.item = item
         self._planes = item.planes(config.lanes)
-        self._plane_words = item.packing.packed_shape[1] * item.packing.packed_shape[2]
-        self.words = self._planes * self._plane_words
+        self.room = self._planes * item.plane
         self._pixel_bits = item.packing.shape[0] * config.activation_bits
         super().__init__(
             {
@@ -174,12 +176,13 @@ class InputPacker(Component):
             self.write.enable.eq(writing.replicate(config.groups)),
         ]
         if self._planes == 1:
-            m.d.comb += self.write.data.eq(words)
+            onward = self._strips(m, writing, writing)
+            m.d.comb += self.write.data.eq(words.replicate(config.arrays))
             m.d.sync += writing.eq(complete & ~self.begin)
             with m.If(self.begin):
                 m.d.sync += address.eq(self.address)
             with m.Elif(writing):
-                m.d.sync += address.eq(address + 1)
+                m.d.sync += address.eq(address + onward)
             return Const(1)
         plane = Signal(range(self._planes))
         first = Signal(config.activation_address_bits, reset_less=True)  # of the window's words
@@ -187,16 +190,37 @@ class InputPacker(Component):
         parts = Array(
             words[start : start + config.word_bits] for start in range(0, len(words), config.word_bits)
         )
-        m.d.comb += self.write.data.eq(parts[plane])
+        onward = self._strips(m, writing, moves & writing)
+        m.d.comb += self.write.data.eq(parts[plane].replicate(config.arrays))
         with m.If(self.begin):
             m.d.sync += [writing.eq(0), plane.eq(0), address.eq(self.address), first.eq(self.address)]
         with m.Elif(moves):
             m.d.sync += [writing.eq(complete), plane.eq(0)]
             with m.If(writing):
-                m.d.sync += [address.eq(first + 1), first.eq(first + 1)]
+                m.d.sync += [address.eq(first + onward), first.eq(first + onward)]
         with m.Else():
-            m.d.sync += [plane.eq(plane + 1), address.eq(address + self._plane_words)]
+            m.d.sync += [plane.eq(plane + 1), address.eq(address + self.item.plane)]
         return moves
+
+    def _strips(self, m: Module, writing: Value, written: Value) -> ValueLike:
+        """Choose the banks of the words; return what leads from one window's address to the next one's."""
+        config, words = self.config, self.item.plane
+        if config.arrays == 1:
+            return 1
+        groups, everywhere = writing.replicate(config.groups), ~Const(0, config.arrays)
+        if self.item.strips == 1:
+            m.d.comb += self.write.enable.eq(Cat(groups, everywhere))
+            return 1
+        banks = Signal(config.arrays, init=1)
+        left = Signal(index_bits(words), init=words - 1)
+        m.d.comb += self.write.enable.eq(Cat(groups, banks))
+        with m.If(self.begin):
+            m.d.sync += [banks.eq(1), left.eq(words - 1)]
+        with m.Elif(written):
+            m.d.sync += left.eq(left - 1)
+            with m.If(left == 0):
+                m.d.sync += [banks.eq(banks.rotate_left(1)), left.eq(words - 1)]
+        return Mux(left == 0, 1 - words, 1)
 
     @staticmethod
     def facts(config: ArrayConfig, item: RawInput) -> Facts:
@@ -205,16 +229,21 @@ class InputPacker(Component):
         pixel, address = packing.shape[0] * config.activation_bits, config.activation_address_bits
         beats = pixel // config.frame_bits
         lines = item.line_pixels * pixel
-        several = planes > 1
+        several, divided = planes > 1, config.arrays > 1 and item.strips > 1
         return Facts(
             registers={
                 "early": pixel - config.frame_bits + (index_bits(beats) if beats > 1 else 0),
                 "lines": lines + (index_bits(columns) if lines else 0),
                 "window": item.window_pixels * pixel,
                 "words": address + 1 + (address + index_bits(planes) if several else 0),
+                "strips": (config.arrays + index_bits(item.plane)) * divided,
                 "control": 1,
             },
-            adders={"address": (2 if several else 1) * address, "lines": index_bits(columns) if lines else 0},
+            adders={
+                "address": (2 if several else 1) * address,
+                "lines": index_bits(columns) if lines else 0,
+                "strips": index_bits(item.plane) * divided,
+            },
             muxes={"pixel": pixel, "plane": (planes - 1) * config.word_bits, "address": address},
             gates={"control": 1},
             memories=[MemoryShape(columns, lines)] if lines else [],

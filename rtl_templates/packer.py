@@ -63,7 +63,7 @@ class Packer(Component):
                 engine.address.eq(port.address + offset if offset else port.address),
                 engine.beats.payload.eq(frames.payload.data),
             ]
-            offset += engine.words
+            offset += engine.room
         with m.FSM() as fsm:
             m.d.comb += port.busy.eq(~fsm.ongoing("idle"))
             with m.State("idle"):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from hwquant.errors import DoesNotFit, Unsupported
 from hwquant.program.array_shape import LIMITS, ArrayShape
 from hwquant.program.config import ArrayConfig
+from hwquant.program.raw_inputs import whole
 
 REMEDY = {
     "activation_depth": "a larger activation memory, a smaller input, or fewer channels",
@@ -49,7 +50,7 @@ def check_hardware(needed: ArrayShape, config: ArrayConfig) -> None:
         raise Unsupported("the network needs weights beyond -1, 0 and 1, the hardware has no multipliers")
     if needed.strided_writes and not config.strided_writes:
         raise Unsupported("the network has layers that write to every n-th pixel, which the hardware cannot")
-    if needed.raw_inputs != config.raw_inputs:
+    if whole(needed.raw_inputs) != whole(config.raw_inputs):
         raise DoesNotFit(
             "the hardware's packer lays out other inputs than the network has",
             resource="raw_inputs",

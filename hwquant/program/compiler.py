@@ -198,9 +198,11 @@ class Compilation:
         shape = choose_weight_format(self.schedule, self.needed)
         if shape.arrays == 1:
             return shape
-        # Of several arrays, each accumulates but a part of the pixels.
+        # Of several arrays, each accumulates but a part of the pixels, and has but strips of the inputs.
         most = max(block.count for item in self.schedule for block in item.pixel_blocks)
-        return replace(shape, accumulator_depth=most)
+        inputs = [self.placed.tensors[item.name] for item in self.qgraph.inputs] if self.raw_inputs else []
+        raw = tuple(RawInput.of(place) for place in inputs)
+        return replace(shape, accumulator_depth=most, raw_inputs=raw)
 
     @cached_property
     def formats(self) -> Mapping[ArrayTerm, WeightFormat]:

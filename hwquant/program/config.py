@@ -123,7 +123,7 @@ class ArrayConfig(ArrayShape):
         later = [name for name, value in LATER.items() if getattr(self, name) != value]
         values = {name: getattr(self, name) for name in (*KEY, *later)}
         if self.raw_inputs:
-            values["raw_inputs"] = tuple(dataclasses.astuple(item) for item in self.raw_inputs)
+            values["raw_inputs"] = tuple(item.key for item in self.raw_inputs)
         return tuple(values.values()) + tuple(later)
 
 

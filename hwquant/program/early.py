@@ -38,13 +38,14 @@ def begins_early(first: LayerSchedule, inputs: tuple[Placement, ...], shape: Arr
 
 
 def _lowest_row(first: LayerSchedule, sweep: Sweep, cycles: int) -> int:
-    """The lowest row of its tensor that the first tile reads in so many cycles."""
+    """The lowest row of its tensor that the first tile reads in so many cycles: of several arrays, the last one."""
     layer, term = first.mapped.layer, sweep.term
     assert isinstance(term, ArrayTerm)
     (height, width), dilation = layer.window, layer.window_dilation[0]
     outputs = (cycles - 1) // (layer.pixels[1] * height * width)
     row = outputs * layer.window_stride[0] + (height - 1) * dilation
-    return row * term.stride[0] + (term.kernel[0] - 1) * term.dilation[0] - term.padding[0]
+    strips = 0 if first.mapped.alone else sweep.source.last_strip * sweep.source.strip_rows
+    return strips + row * term.stride[0] + (term.kernel[0] - 1) * term.dilation[0] - term.padding[0]
 
 
 def _written_late(shape: ArrayShape) -> int:

@@ -64,8 +64,14 @@ def emit(
                 yield from _source(item.mapped, sweep, shape, formats)
             yield _set(Opcode.COUNT, count=sweep.streamed)
             if index == number == 0:
-                early = {"early": int(begins_early(item, tuple(inputs), shape))} if shape.raw_inputs else {}
-                yield from _transfers(Opcode.INPUT, inputs, shape, more=early)
+                if shape.raw_inputs:
+                    early, room = (
+                        begins_early(item, tuple(inputs), shape),
+                        sum(place.room for place in inputs),
+                    )
+                    yield _set(Opcode.INPUT, address=inputs[0].address, count=room, early=int(early))
+                else:
+                    yield from _transfers(Opcode.INPUT, inputs, shape)
             if sweep.factors:
                 yield _product_tile(sweep, sweep.factors, first=number == 0)
             else:
@@ -85,7 +91,6 @@ def _transfers(
     shape: ArrayShape,
     *,
     last: bool = True,
-    more: Mapping[str, int] | None = None,
 ) -> Iterator[Instruction]:
     """How words of tensors move between host and memory: as many at once as lie behind each other in a bank."""
     everywhere = (1 << shape.arrays) - 1
@@ -106,7 +111,7 @@ def _transfers(
             else {}
         )
         chosen = {"banks": banks} if shape.arrays > 1 else {}
-        yield _set(opcode, address=address, count=count, **ends, **chosen, **(more or {}))
+        yield _set(opcode, address=address, count=count, **ends, **chosen)
 
 
 def _destination(item: LayerSchedule, shape: ArrayShape) -> Mapping[str, int]:

@@ -5,8 +5,8 @@ A word is the opcode in the low bits, then the fields in order, least significan
 ========  =====================================================================================================
 END       the inference is over: start again at word 0
 INPUT     accept a frame of ``count`` words from the host into ``address``...; or, where the hardware has a packer, a
-          frame that it makes so many words of, and go on at once (``early``) or when all of them are written. Of
-          several arrays: into the ``banks`` that have a bit; the ``last`` ends the frame
+          frame that it makes words of at so many addresses, and go on at once (``early``) or when all of them are
+          written. Of several arrays without one: into the ``banks`` that have a bit; the ``last`` ends the frame
 OUTPUT    when the pipeline is empty, send ``count`` words from ``address`` to the host; the ``last`` of a network's
           outputs ends the frame. Of several arrays: from the bank that has a bit in ``banks``
 LEVEL     loop level ``level`` of the pixel order (0 window column, 1 window row, 2 pixel column, 3 pixel row):
@@ -143,7 +143,7 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
     return {
         Opcode.END: (),
         # Beside those of OUTPUT, in the same places.
-        Opcode.INPUT: (address, count, *(banks if several else early)),
+        Opcode.INPUT: (address, count, *(early or (banks if several else ()))),
         Opcode.OUTPUT: (address, count, *(banks if several else banks[:1])),
         Opcode.LEVEL: (
             Field("level", 2),

@@ -9,7 +9,7 @@ from hwquant.program.array_shape import ArrayShape
 from hwquant.program.layers import ArrayLayer
 from hwquant.program.mapping import MappedLayer, map_layers, packings
 from hwquant.program.placement import Placed, place
-from hwquant.program.raw_inputs import RawInput, beat_values, is_packable
+from hwquant.program.raw_inputs import RawInput, beat_values, is_packable, whole
 from hwquant.qgraph import QGraph
 
 PackInput = Literal["auto", "none"]
@@ -55,7 +55,8 @@ def map_with_inputs(
     mapped : tuple of MappedLayer
         How each layer uses the array.
     raw_inputs : tuple of RawInput
-        The inputs in the order of the frame, where the host sends them as they are; else empty.
+        The inputs in the order of the frame, where the host sends them as they are; else empty. Of several arrays, how
+        high strips are is yet to be chosen.
     """
     plain = map_layers(layers, qgraph, shape)
     if not packs:
@@ -64,12 +65,13 @@ def map_with_inputs(
     packed = map_layers(layers, qgraph, shape, raw=True)
     if shape.raw_inputs:
         layouts = _layouts(place(packed, qgraph, shape, {}), qgraph)
-        return (packed, layouts) if layouts == shape.raw_inputs else (plain, _layouts(placed, qgraph))
+        return (packed, layouts) if layouts == whole(shape.raw_inputs) else (plain, _layouts(placed, qgraph))
     if packings(packed) != packings(plain):
         others = place(packed, qgraph, shape, {})
         raw = _raw_inputs(others, qgraph, shape)
         fits = others.peak <= placed.peak or most_words is None or others.peak <= most_words
-        if raw and fits and -(-others.peak // RAM_WORDS) <= -(-placed.peak // RAM_WORDS):
+        words = RAM_WORDS * shape.arrays  # of all banks, which strips fill about alike
+        if raw and fits and -(-others.peak // words) <= -(-placed.peak // words):
             return packed, raw
     return plain, _raw_inputs(placed, qgraph, shape)
 

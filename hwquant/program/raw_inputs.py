@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -38,10 +38,13 @@ class RawInput:
         What of the input a word holds: a window of it, or a single pixel.
     zero_point : int
         The integer outside of the input, and in lanes without a channel.
+    strip_rows : int, default 0
+        Rows of words of a strip, each in a bank of its own; 0 where there is one bank, which has all of them.
     """
 
     packing: WindowPacking
     zero_point: int
+    strip_rows: int = 0
 
     @classmethod
     def of(cls, place: Placement) -> RawInput:
@@ -50,12 +53,15 @@ class RawInput:
         # Of Python's type: what a network's file or a calculation left may be numpy's.
         channels, height, width = map(int, packing.shape)
         numbers = (int(getattr(packing, field.name)) for field in fields(packing)[1:])
-        return cls(WindowPacking((channels, height, width), *numbers), int(place.zero_point))
+        window = WindowPacking((channels, height, width), *numbers)
+        return cls(window, int(place.zero_point), int(place.strip_rows))
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name, as a file holds them."""
         item = asdict(self)
         item["packing"]["shape"] = list(self.packing.shape)
+        if not self.strip_rows:
+            del item["strip_rows"]
         return item
 
     @classmethod
@@ -67,11 +73,16 @@ class RawInput:
         packing = self.packing
         across = packing.kernel, packing.stride, packing.dilation, packing.width
         numbers = (*packing.shape, *across, packing.rows, packing.row_stride, packing.row_dilation)
-        others = (packing.left, packing.top, packing.height)
+        others = (packing.left, packing.top, packing.height, self.strip_rows)
         if not all(type(number) is int for number in (*numbers, *others, self.zero_point)):
             raise HwquantError(f"an input of the packer must have integers, not {self}")
         if len(packing.shape) != 3 or min(numbers) < 1 or min(others) < 0:
             raise HwquantError(f"an input of the packer must have positive sizes, not {packing}")
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """The fields' values, hashable; strips only where there are any."""
+        return (astuple(self.packing), self.zero_point, *([self.strip_rows] if self.strip_rows else []))
 
     @property
     def positions(self) -> int:
@@ -109,6 +120,17 @@ class RawInput:
         """Pixels above one another that the packer keeps in a word of its line memory; 0 where it has none."""
         return (self.packing.rows - 1) * self.packing.row_dilation
 
+    @property
+    def strips(self) -> int:
+        """Strips that have rows of words."""
+        return -(-self.packing.packed_shape[1] // self.strip_rows) if self.strip_rows else 1
+
+    @property
+    def plane(self) -> int:
+        """Addresses that one plane of words takes."""
+        _, height, width = self.packing.packed_shape
+        return (self.strip_rows or height) * width
+
     def planes(self, lanes: int) -> int:
         """Words of a window."""
         return -(-self.positions // lanes)
@@ -137,6 +159,11 @@ class RawInput:
         (y, x), (rows, columns) = self.last_pixel, self.grid
         positions = rows * columns - 1 - (y * columns + x)
         return positions + self.late_windows * (self.planes(lanes) - 1) + 1
+
+
+def whole(inputs: Sequence[RawInput]) -> tuple[RawInput, ...]:
+    """Inputs as they are laid out in one bank."""
+    return tuple(replace(item, strip_rows=0) for item in inputs)
 
 
 def single_pixels(shape: tuple[int, int, int]) -> WindowPacking:

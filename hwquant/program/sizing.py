@@ -132,10 +132,8 @@ class Requirements:
 
     @property
     def packs_input(self) -> bool:
-        """Whether the hardware may make words of the inputs, into one bank; where it exists, whether it does."""
-        if self.config:
-            return bool(self.config.raw_inputs)
-        return self.pack_input != "none" and whole_array(self.array)[0] == 1
+        """Whether the hardware may make words of the inputs; where it exists, whether it does."""
+        return bool(self.config.raw_inputs) if self.config else self.pack_input != "none"
 
     @property
     def most_words(self) -> int | None:

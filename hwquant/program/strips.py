@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
+from hwquant.errors import DoesNotFit
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.layers import ArrayLayer
 from hwquant.program.mapping import MappedLayer, packings
@@ -57,17 +58,21 @@ def divide(mapped: tuple[MappedLayer, ...], qgraph: QGraph, shape: ArrayShape) -
     qgraph : QGraph
         The network, for the shapes of tensors.
     shape : ArrayShape
-        The array, with the modes that the layers use.
+        The array, with the modes that the layers use. Hardware that lays out inputs has strips for them already.
 
     Raises
     ------
     DoesNotFit
-        A pooling window has more pixels than there are accumulators.
+        A pooling window has more pixels than there are accumulators, or the strips of inputs that hardware lays out
+        leave no way to compute a layer.
     """
     if shape.arrays == 1:
         return Divided(mapped, {})
     heights = _heights(mapped, qgraph)
-    strips = _Search(mapped, heights, shape).strips()
+    given = {
+        item.name: raw.strip_rows for item, raw in zip(qgraph.inputs, shape.raw_inputs) if raw.strip_rows
+    }
+    strips = _Search(mapped, heights, shape, given).strips()
     layers = []
     for item in mapped:
         rows = rows_of_an_array(item, strips, heights, shape)
@@ -190,11 +195,14 @@ class _Search:
         Rows of every tensor.
     shape : ArrayShape
         The arrays.
+    given : mapping of int
+        Heights of the strips of some tensors, which are not to be chosen.
     """
 
     mapped: tuple[MappedLayer, ...]
     heights: Mapping[str, int]
     shape: ArrayShape
+    given: Mapping[str, int]
 
     def strips(self) -> dict[str, int]:
         """The best heights, by name of tensor."""
@@ -219,6 +227,12 @@ class _Search:
             # What is not cut at all can always go on.
             whole = [pair for pair in best if all(rows == self.heights[name] for name, rows in pair[0])]
             kept = dict(best[:MOST_CHOICES] + whole)
+            if not kept:
+                raise DoesNotFit(
+                    f"layer {item.layer.name!r} cannot be computed with the strips that the hardware makes of inputs",
+                    resource="raw_inputs",
+                    remedy="hardware made for this network",
+                )
         return dict(self.heights) | min(kept.values(), key=lambda way: way.merit).chosen()
 
     def _choices(self, layer: ArrayLayer, strips: Mapping[str, int]) -> Iterator[dict[str, int]]:
@@ -250,7 +264,10 @@ class _Search:
                     )
                     tried[name] = set(fitting[:MOST_HEIGHTS])
             grew = sum(map(len, tried.values())) > before
-        return {name: sorted(rows | {self.heights[name]}) for name, rows in tried.items()}
+        return {
+            name: [self.given[name]] if name in self.given else sorted(rows | {self.heights[name]})
+            for name, rows in tried.items()
+        }
 
     def _cycles(self, item: MappedLayer, strips: Mapping[str, int]) -> int | None:
         """About how many cycles a layer takes; None where it cannot be executed with these strips."""

@@ -90,6 +90,12 @@ CONFIGS = {
     "packer of several inputs, one of pixels of several beats, one of a word a pixel": config(
         4, 9, raw_inputs=(RawInput(WINDOW, -3), RawInput(single_pixels((4, 1, 5)), 1), RawInput(ROW, 0))
     ),
+    "packer of several arrays, one input in strips, one in all banks": config(
+        *(3, 2),
+        arrays=2,
+        strip_bits=3,
+        raw_inputs=(RawInput(WINDOW, -3, 2), RawInput(ROW, 0, ROW.packed_shape[1])),
+    ),
     "banks": config(
         *(2, 2),
         activation_depth=5000,

@@ -1,5 +1,7 @@
 """The packer: words as the layout has them, of frames that come as they like, in cycles that are known before."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hwquant_testing.clocked import interact, trace
@@ -48,6 +50,7 @@ class Host:
     """Sends frames, lists of beats as integers, and collects what is written."""
 
     def __init__(self, config, frames, idle=lambda: False):
+        self.config = config
         self.beats = [
             {"data": beat, "last": int(n == len(frame) - 1)}
             for frame in frames
@@ -69,8 +72,13 @@ class Host:
         }
 
     def after(self, cycle, seen):
-        if seen["write.enable"]:
-            self.memory[seen["write.address"]] = seen["write.data"]
+        config, enable = self.config, seen["write.enable"]
+        groups, banks = enable % (1 << config.groups), enable >> config.groups if config.arrays > 1 else 1
+        if groups:
+            assert groups == (1 << config.groups) - 1
+            for bank in (bank for bank in range(config.arrays) if banks >> bank & 1):
+                word = seen["write.data"] >> bank * config.word_bits & (1 << config.word_bits) - 1
+                self.memory[bank, seen["write.address"]] = word
         if seen["frames.valid"] and seen["frames.ready"]:
             self.beats.pop(0)
             self.offering = False
@@ -83,18 +91,35 @@ class Host:
 
 
 def frame_and_words(config, rng):
-    """A frame of random values as integers, and the words that it is to become."""
-    beats, words = [], []
+    """A frame of random values as integers, and the words that it is to become, by bank and address."""
+    beats, words, address = [], {}, ADDRESS
     for item in config.raw_inputs:
         q = rng.integers(-8, 8, (1, *item.packing.shape))
-        place = Placement("x", item.packing.shape, config.lanes, item.zero_point, packing=item.packing)
+        place = Placement(
+            *("x", item.packing.shape, config.lanes, item.zero_point, address),
+            packing=item.packing,
+            strip_rows=item.strip_rows,
+        )
         beats += words_to_integers(to_beats(q, config.frame_values)[0], config.activation_bits)
-        words += words_to_integers(place.to_words(q)[0], config.activation_bits)
+        made = iter(words_to_integers(place.to_words(q)[0], config.activation_bits))
+        for start, count, strip in place.segments():
+            values = [next(made) for _ in range(count)]
+            for bank in [strip] if place.last_strip else range(config.arrays):
+                words |= {(bank, start + n): value for n, value in enumerate(values)}
+        address += place.room
     return beats, words
 
 
-def make(inputs, rows, columns):
-    return ArrayConfig(rows, columns, activation_bits=4, activation_depth=20_000, raw_inputs=tuple(inputs))
+def make(inputs, rows, columns, arrays=1, strip=0):
+    """An array; of several, strips are as high as the rows shared out, and ``strip`` rows more."""
+    if arrays > 1:
+        heights = [item.packing.packed_shape[1] for item in inputs]
+        strips = [min(height, -(-height // arrays) + strip) for height in heights]
+        inputs = [replace(item, strip_rows=rows) for item, rows in zip(inputs, strips)]
+    several = {"arrays": arrays, "strip_bits": 4} if arrays > 1 else {}
+    return ArrayConfig(
+        *(rows, columns), activation_bits=4, activation_depth=20_000, raw_inputs=tuple(inputs), **several
+    )
 
 
 def run(config, frames, idle=lambda: False):
@@ -103,18 +128,14 @@ def run(config, frames, idle=lambda: False):
     return host
 
 
-def expected(words):
-    return dict(enumerate(words, ADDRESS))
-
-
 INPUTS = st.lists(raw_inputs(), min_size=1, max_size=3)
 
 
-def check_words(inputs, rows, columns, seed):
-    config = make(inputs, rows, columns)
+def check_words(inputs, rows, columns, seed, arrays=1, strip=0):
+    config = make(inputs, rows, columns, arrays, strip)
     beats, words = frame_and_words(config, np.random.default_rng(seed))
     host = run(config, [beats])
-    assert host.memory == expected(words)
+    assert host.memory == words
     assert host.dropped == 0
     cycles = sum(item.cycles(config.frame_values, config.lanes) for item in config.raw_inputs)
     assert host.done == cycles
@@ -127,27 +148,37 @@ def test_words_are_those_of_the_layout_in_the_cycles_that_are_predicted(inputs, 
     check_words(inputs, rows, columns, seed)
 
 
+ARRAYS = (st.integers(2, 8), st.integers(0, 2))
+
+
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(INPUTS, st.integers(2, 6), st.integers(2, 9), st.integers(0, 99), *ARRAYS)
+def test_of_several_arrays_each_gets_the_words_of_its_strips(inputs, rows, columns, seed, arrays, strip):
+    check_words(inputs, rows, columns, seed, arrays, strip)
+
+
 @pytest.mark.nightly
 @settings(max_examples=500, deadline=None)
-@given(INPUTS, st.integers(2, 6), st.integers(2, 9), st.integers(0, 99))
-def test_words_of_many_inputs(inputs, rows, columns, seed):
-    check_words(inputs, rows, columns, seed)
+@given(INPUTS, st.integers(2, 6), st.integers(2, 9), st.integers(0, 99), st.integers(1, 8), st.integers(0, 2))
+def test_words_of_many_inputs(inputs, rows, columns, seed, arrays, strip):
+    check_words(inputs, rows, columns, seed, arrays, strip)
 
 
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(
     st.lists(raw_inputs(largest=5), min_size=1, max_size=2),
     st.integers(2, 4),
+    st.integers(1, 3),
     st.lists(st.integers(1, 60), max_size=4),
     st.sampled_from([0, 0.4, 0.9]),
     st.integers(0, 99),
 )
-def test_frames_of_a_wrong_length_leave_nothing(inputs, rows, lengths, idle, seed):
-    config, rng = make(inputs, rows, 3), np.random.default_rng(seed)
+def test_frames_of_a_wrong_length_leave_nothing(inputs, rows, arrays, lengths, idle, seed):
+    config, rng = make(inputs, rows, 3, arrays), np.random.default_rng(seed)
     beats, words = frame_and_words(config, rng)
     wrong = [rng.integers(0, 1 << config.frame_bits, n).tolist() for n in lengths if n != len(beats)]
     host = run(config, [*wrong, beats], lambda: bool(rng.random() < idle))
-    assert host.memory == expected(words)
+    assert host.memory == words
     assert host.dropped == len(wrong)
     assert not host.beats
 
@@ -169,7 +200,7 @@ def test_frames_follow_one_another():
 
     interact(packer, step, OUTPUTS, lambda cycle, seen: hosts[len(ends) - 1].after(cycle - ends[-1], seen))
     for host, (_, words) in zip(hosts, frames, strict=True):
-        assert host.memory == expected(words)
+        assert host.memory == words
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,47 @@ def test_hardware_with_a_packer_is_the_golden_model_in_the_predicted_cycles(seed
     assert found.mismatches == 0, found.first
 
 
+def small_for_several_arrays(seed):
+    """A small network of :func:`random_first_layers`, and several arrays of few rows and columns."""
+    qgraph, _, stalls = random_first_layers(seed)
+    rng = np.random.default_rng(seed + 999)
+    arrays, *sides = int(rng.choice([2, 2, 3, 4])), int(rng.integers(2, 5)), int(rng.integers(2, 4))
+    return qgraph, (arrays, *sides), stalls
+
+
+@pytest.mark.parametrize(
+    "seed", [*DAY, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(200) if seed not in DAY)]
+)
+def test_a_packer_of_several_arrays_fills_the_strips_of_all_banks(seed, monkeypatch):
+    monkeypatch.setattr(raw_choice, "is_worth", lambda words, raw: True)
+    qgraph, array, stalls = small_for_several_arrays(seed)
+    program = compile_network(qgraph, array)
+    assert all(item.strip_rows for item in program.config.raw_inputs)
+    assert compile_network(qgraph, array, config=program.config).words == program.words
+    found = verify(program, qgraph, images(qgraph, 1), simulator="amaranth", watch=1, stalls=stalls)
+    assert found.mismatches == 0, found.first
+    assert found.cycles == timing(program).cycles
+
+
+def test_hardware_with_a_packer_keeps_its_strips_for_another_network():
+    """One whose own choice is another: a later layer of stride 2 makes strips of the picture higher."""
+
+    def network(stride):
+        net = Net(x=(1, 12, 16))
+        name = net.conv("x", 4, (3, 3), padding=(1, 1, 1, 1))
+        name = net.conv(name, 4, (3, 3), padding=(1, 1, 1, 1), stride=stride)
+        return net.build(net.conv(name, 4, (3, 3), padding=(1, 1, 1, 1)))
+
+    made = compile_network(network((2, 1)), (4, 4, 4))
+    (item,) = made.config.raw_inputs
+    other = network((1, 1))
+    assert compile_network(other, (4, 4, 4)).config.raw_inputs[0].strip_rows != item.strip_rows
+    roomy = dataclasses.replace(made.config, activation_depth=500, weight_depth=500, program_depth=500)
+    program = compile_network(other, (4, 4, 4), config=roomy)
+    assert program.inputs[0].strip_rows == item.strip_rows
+    assert verify(program, other, images(other, 1), simulator="amaranth", watch=1).mismatches == 0
+
+
 def test_a_batch_is_sent_as_its_samples_are():
     net = Net(x=(3, 1, 1))
     net.conv(net.conv("x", 9), 4)
