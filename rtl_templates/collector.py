@@ -99,7 +99,10 @@ class Collector(Component):
         Products of the ``columns`` columns of each array, each ``signed(config.product_sum_bits)``, skewed,
         ``config.product_latency`` cycles after the pixel's marks; only where there are any.
     clamp : In(instruction_layout(config, Opcode.CLAMP))
-        Bounds ``low`` and ``high`` of an output and its zero point ``zero``, constant during a layer.
+        Bounds ``low`` and ``high`` of an output and its zero point ``zero``, which are taken as a layer's first pixel
+        comes to them. Where they change, the last pixel before is so much earlier that all columns have used them.
+    begins : Out(1)
+        The results of a layer begin after this cycle; its ``clamp`` is taken.
     results : Out(ResultPort)
         Finished output channels.
     """
@@ -122,6 +125,7 @@ class Collector(Component):
                 "sums": In(ArrayLayout(signed(config.column_bits), config.arrays * config.columns)),
                 "parameters": Out(ParameterPort(config)),
                 "clamp": In(instruction_layout(config, Opcode.CLAMP)),
+                "begins": Out(1),
                 "results": Out(ResultPort(config)),
             }
             | multiplied
@@ -142,10 +146,15 @@ class Collector(Component):
 
         for array, align in enumerate(self.aligns):
             m.submodules["align" + _of(array)] = align
-        lookups = [self._lookups(m, array) for array in range(config.arrays) if config.tables]
+        # Where there is a multiplier, the zero point is needed a cycle before the bounds.
+        clamp = Signal(instruction_layout(config, Opcode.CLAMP), reset_less=True)
+        first = tags[self.stages.clamped - (3 if config.multiplier_bits else 2)]
+        with m.If(first.valid & first.layer):
+            m.d.sync += clamp.eq(self.clamp)
+        lookups = [self._lookups(m, array, clamp) for array in range(config.arrays) if config.tables]
         for c in range(config.columns):
             totals = self._accumulate(m, c, tags[c:], addresses[c:], bias_bus)
-            values = self._requantize(m, c, tags[c:], totals, shift_bus)
+            values = self._requantize(m, c, tags[c:], totals, shift_bus, clamp)
             for array, (value, align) in enumerate(zip(values, self.aligns)):
                 if lookups:
                     value = self._look_up(m, c, lookups[array][c // COLUMNS], value)
@@ -158,7 +167,8 @@ class Collector(Component):
                     m.d.sync += maximum.eq(value)
                 m.d.comb += getattr(align, f"i{c}").eq(maximum)
                 m.d.comb += self.results.channels[array * config.columns + c].eq(getattr(align, f"o{c}"))
-        final = tags[config.columns - 1 + self.stages.output]
+        before, final = tags[config.columns - 2 + self.stages.output :]
+        m.d.comb += self.begins.eq(before.valid & before.layer)
         m.d.comb += self.results.valid.eq(final.valid & final.last & final.pool_last)
         return m
 
@@ -219,7 +229,7 @@ class Collector(Component):
         return totals
 
     def _requantize(
-        self, m: Module, c: int, tags: list[Signal], totals: list[Signal], bus: Signal
+        self, m: Module, c: int, tags: list[Signal], totals: list[Signal], bus: Signal, clamp: Signal
     ) -> list[Signal]:
         """Build the requantizers of a column, with what they take from the bus; return their outputs."""
         requantizers = self.requantizers[c :: self.config.columns]
@@ -227,9 +237,9 @@ class Collector(Component):
             m.submodules[f"requantize{c}{_of(array)}"] = requantizer
             m.d.comb += [
                 requantizer.total.eq(total),
-                requantizer.low.eq(self.clamp.low),
-                requantizer.high.eq(self.clamp.high),
-                requantizer.zero.eq(self.clamp.zero),
+                requantizer.low.eq(clamp.low),
+                requantizer.high.eq(clamp.high),
+                requantizer.zero.eq(clamp.zero),
             ]
         for name in ("shift", "multiplier") if self.config.multiplier_bits else ("shift",):
             register = Signal(parameter_layout(self.config)[name].shape, name=f"{name}{c}", reset_less=True)
@@ -238,12 +248,12 @@ class Collector(Component):
             m.d.comb += [getattr(requantizer, name).eq(register) for requantizer in requantizers]
         return [requantizer.value for requantizer in requantizers]
 
-    def _lookups(self, m: Module, array: int) -> list[Lookup]:
+    def _lookups(self, m: Module, array: int, clamp: Signal) -> list[Lookup]:
         """Build the tables of all columns of an array, which read the layer's page."""
         lookups = [Lookup(self.config, self.tables, columns) for columns in _sharing(self.config)]
         for number, lookup in enumerate(lookups):
             m.submodules[f"table{number}{_of(array)}"] = lookup
-            m.d.comb += lookup.page.eq(self.clamp.table)
+            m.d.comb += lookup.page.eq(clamp.table)
         return lookups
 
     def _look_up(self, m: Module, c: int, lookup: Lookup, clamped: Signal) -> Signal:
@@ -273,6 +283,7 @@ class Collector(Component):
                 "shift": columns * config.shift_bits,
                 "multiplier": columns * config.multiplier_bits,
                 "maximum": several * bits,
+                "clamp": instruction_layout(config, Opcode.CLAMP).size,
             },
             redundant={
                 "early": early * (unread - 1),

@@ -153,16 +153,15 @@ class Accelerator(Component):
             parameters.rewind.eq(sequencer.run.begin),
         ]
 
-        # A job that changes the layer takes the double-buffered registers as it starts.
+        # The double-buffered registers are taken as a job starts, or as a layer's first pixel comes to its end.
         starts, job = dispatcher.stream.start, dispatcher.stream.job
-        clamp = Signal(instruction_layout(config, Opcode.CLAMP), reset_less=True)
-        with m.If(starts & job.layer):
-            m.d.sync += clamp.eq(sequencer.clamp)
         m.d.comb += [
             sequencer.taken.eq(starts & (job.layer | job.source)),
+            sequencer.begun.eq(collector.begins),
+            dispatcher.wait.eq(sequencer.write.wait if config.overlap else config.drain_latency - 1),
             streamer.geometry.eq(sequencer.geometry),
-            collector.clamp.eq(clamp),
-            writer.start.eq(starts & job.layer),
+            collector.clamp.eq(sequencer.clamp),
+            writer.start.eq(collector.begins),
             writer.layer.eq(sequencer.write),
         ]
 
@@ -285,7 +284,6 @@ class Accelerator(Component):
         to_array = ActivationMemory.latency + ActivationFeed.latency
         return Facts(
             registers={
-                "clamp": instruction_layout(config, Opcode.CLAMP).size,
                 "swap": to_array,
                 "taps": to_array,
                 "products": instruction_layout(config, Opcode.PRODUCT).size + 1 + to_array

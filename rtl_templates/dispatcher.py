@@ -20,7 +20,7 @@ class Dispatcher(Component):
         u[k] >= t[k-1]                     the shadow weights are free
         t[k] >= u[k] + load_cycles         (of its weights' format; one more with an offset row; 1 without weights)
         t[k] >= t[k-1] + pixels[k-1]
-        t[k] >= last address before + drain_latency - 1      where a layer begins
+        t[k] >= last address before + wait                   where a layer begins; wait is not 1
         t[k] >= t[last with parameters] + columns            where parameters are loaded
         t[k] >= t[k-1] + pixels[k-1] + ACCUMULATE_HAZARD - 1 where it has to settle
 
@@ -41,6 +41,9 @@ class Dispatcher(Component):
         Start of streaming a tile's pixels.
     streaming : In(1)
         An address leaves in this cycle.
+    wait : In(index_bits(config.drain_latency))
+        Cycles that a layer waits from the last address before it on, which it begins with: none, or from 2 to
+        ``config.drain_latency - 1``, after which all before it is written. Constant while such a job is held.
     idle : Out(1)
         No job is held, and nothing is on its way to the activation memory.
     """
@@ -53,6 +56,7 @@ class Dispatcher(Component):
                 "load": Out(TilePort(config)),
                 "stream": Out(TilePort(config)),
                 "streaming": In(1),
+                "wait": In(index_bits(config.drain_latency)),
                 "idle": Out(1),
             }
         )
@@ -65,10 +69,10 @@ class Dispatcher(Component):
         loaded = Signal(job, reset_less=True)
         waiting_valid = Signal()
         loaded_valid = Signal()
-        drain = Signal(range(self.config.drain_latency))
+        since = Signal(index_bits(self.config.drain_latency + 1), init=self.config.drain_latency)
         spacing = Signal(range(self.config.columns))
-        # Whether the counters are zero is registered, and whether the loaded job waits for them: long paths begin with$
-        # its start.
+        # Whether the counters are at their ends is registered, and whether the loaded job waits for them: long paths
+        # begin with its start.
         drained = Signal(init=1)
         spaced = Signal(init=1)
         clear = Signal()
@@ -98,23 +102,24 @@ class Dispatcher(Component):
         latency = self.config.drain_latency
         drains, spaces = self.stream.start | self.streaming, self.stream.start & loaded.parameters
         with m.If(self.stream.start):
-            m.d.sync += drain.eq(latency - 1)
+            m.d.sync += since.eq(1)
         with m.Elif(self.streaming):
-            m.d.sync += drain.eq(latency - 2)
+            m.d.sync += since.eq(2)
         with m.Elif(~drained):
-            m.d.sync += drain.eq(drain - 1)
+            m.d.sync += since.eq(since + 1)
         with m.If(spaces):
             m.d.sync += spacing.eq(self.config.columns - 1)
         with m.Elif(~spaced):
             m.d.sync += spacing.eq(spacing - 1)
-        drained_next = ~drains & (drained | (drain == 1))
+        drained_next = ~drains & (drained | (since == latency - 1))
+        waited_next = (self.wait == 0) | (~drains & (since >= self.wait))
         spaced_next = ~spaces & (spaced | (spacing == 1))
         layer = Mux(taken, waiting.layer, loaded.layer)
         parameters = Mux(taken, waiting.parameters, loaded.parameters)
         m.d.sync += [
             drained.eq(drained_next),
             spaced.eq(spaced_next),
-            clear.eq((~layer | drained_next) & (~parameters | spaced_next)),
+            clear.eq((~layer | waited_next) & (~parameters | spaced_next)),
         ]
         return m
 
@@ -122,7 +127,7 @@ class Dispatcher(Component):
     def facts(config: ArrayConfig) -> Facts:
         """Two jobs, and the counters of what they wait for."""
         job = job_layout(config).size
-        counters = index_bits(config.drain_latency) + index_bits(config.columns)
+        counters = index_bits(config.drain_latency + 1) + index_bits(config.columns)
         recent = ACCUMULATE_HAZARD - 2 if config.settles else 0
         return Facts(
             registers={"jobs": 2 * job, "control": 5 + counters + recent},

@@ -52,8 +52,11 @@ def pixel_layout() -> StructLayout:
 
     ``valid``: there is a pixel. ``start``: it is the first of a tile. ``hold``: it adds to the sum of the one before.
     ``first``, ``last``: its tile is the first or the last of the block. ``parameters``: its block has new output
-    channels. ``pool_first``, ``pool_last``: it is the first or the last of its pooling window.
+    channels. ``layer``: it is the first of its layer. ``pool_first``, ``pool_last``: it is the first or the last of its
+    pooling window.
     """
     return StructLayout(
-        dict.fromkeys(("valid", "start", "hold", "first", "last", "parameters", "pool_first", "pool_last"), 1)
+        dict.fromkeys(
+            ("valid", "start", "hold", "first", "last", "parameters", "layer", "pool_first", "pool_last"), 1
+        )
     )

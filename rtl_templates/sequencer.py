@@ -7,7 +7,7 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
-from hwquant.program.isa import BUFFERED, OPCODE_BITS, Opcode, fields, program_bits
+from hwquant.program.isa import LAYER, OPCODE_BITS, SOURCE, Opcode, fields, program_bits
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.banks import banks, choice_bits, read_only
 from hwquant.rtl_templates.facts import Facts, MemoryShape
@@ -33,8 +33,9 @@ class _Registers:
         self.fresh = Signal()
         self.running = Signal()
         self.wait = Signal()
-        # Double-buffered registers, and whether a job is to take them.
+        # Double-buffered registers, and whether a job, or what comes behind the array, is to take them.
         self.pending = Signal()
+        self.coming = Signal()
         self.geometry = Signal(geometry_layout(config), reset_less=True)
         self.write = Signal(instruction_layout(config, Opcode.WRITE), reset_less=True)
         self.clamp = Signal(instruction_layout(config, Opcode.CLAMP), reset_less=True)
@@ -57,7 +58,8 @@ class Sequencer(Component):
 
     SET instructions fill registers; TILE (times REPEAT) emits jobs; INPUT and OUTPUT wait for the host
     engines; END begins again at word 0. The double-buffered registers may only be written after the job that
-    will take them has started, so their instructions, and the next job of that kind, wait while one is ``pending``.
+    will take them has started, or the first output of the layer that it begins is near: so long their instructions, and
+    the next job of that kind, wait.
 
     Throughput: a word of the program a cycle, unless it has to wait.
 
@@ -77,13 +79,15 @@ class Sequencer(Component):
     geometry : Out(geometry_layout(config))
         Register that the next ``source`` or ``layer`` job takes: how pixels are visited.
     write : Out(instruction_layout(config, Opcode.WRITE))
-        Register that the next ``layer`` job takes: where outputs go.
+        Register that the layer of the next ``layer`` job takes: where outputs go.
     clamp : Out(instruction_layout(config, Opcode.CLAMP))
-        Register that the next ``layer`` job takes: the bounds of outputs.
+        Register that the layer of the next ``layer`` job takes: the bounds of outputs.
     product : Out(instruction_layout(config, Opcode.PRODUCT))
         Register that the next ``layer`` job takes: the zero points of a product's operands; only where there are any.
     taken : In(1)
         A ``source`` or ``layer`` job starts in this cycle.
+    begun : In(1)
+        The layer of the latest ``layer`` job has taken its registers, the last of them in this cycle.
     idle : In(1)
         All jobs are finished and written.
     transfer : Out(TransferPort)
@@ -101,6 +105,7 @@ class Sequencer(Component):
                 "write": Out(instruction_layout(config, Opcode.WRITE)),
                 "clamp": Out(instruction_layout(config, Opcode.CLAMP)),
                 "taken": In(1),
+                "begun": In(1),
                 "idle": In(1),
                 "transfer": Out(TransferPort(config)),
             }
@@ -124,6 +129,8 @@ class Sequencer(Component):
         self._offer(m, state)
         with m.If(self.taken):
             m.d.sync += state.pending.eq(0)
+        with m.If(self.begun):
+            m.d.sync += state.coming.eq(0)
         self._execute(m, state)
         if self.config.arrays > 1:
             # What is before the first input sets registers, as it has done.
@@ -194,10 +201,11 @@ class Sequencer(Component):
                 ]
                 with m.If(~self.idle):
                     m.d.sync += state.fresh.eq(1)
-            with m.Case(*(buffered for buffered in BUFFERED if buffered in fields(self.config))):
-                m.d.comb += state.wait.eq(state.pending)
-                with m.If(~state.pending):
-                    self._set(m, state, opcode)
+            for kind, awaited in ((SOURCE, state.pending), (LAYER, state.coming)):
+                with m.Case(*(buffered for buffered in kind if buffered in fields(self.config))):
+                    m.d.comb += state.wait.eq(awaited)
+                    with m.If(~awaited):
+                        self._set(m, state, opcode)
             with m.Case(Opcode.OFFSET):
                 m.d.sync += state.offset.eq(self._view(state, Opcode.OFFSET).offset)
             with m.Case(Opcode.COUNT):
@@ -222,7 +230,8 @@ class Sequencer(Component):
         """Execute TILE: a job, or as many as REPEAT said."""
         tile = self._view(state, Opcode.TILE)
         takes = ~state.repeated & (tile.source | tile.layer)
-        allowed = ~(takes & state.pending)
+        begins = ~state.repeated & tile.layer
+        allowed = ~(takes & state.pending | begins & state.coming)
         m.d.comb += [
             self.jobs.valid.eq(allowed),
             state.wait.eq(~allowed | ~self.jobs.ready | state.repeating),
@@ -235,6 +244,8 @@ class Sequencer(Component):
                 m.d.sync += state.skipped.eq(state.skipped + state.step)
             with m.If(takes):
                 m.d.sync += state.pending.eq(1)
+            with m.If(begins):
+                m.d.sync += state.coming.eq(1)
 
     def _set(self, m: Module, state: _Registers, opcode: Value) -> None:
         """Execute an instruction that writes a double-buffered register."""
@@ -271,7 +282,7 @@ class Sequencer(Component):
                 "word": len(parts) * word,
                 "chosen bank": choice_bits(config.program_depth),
                 "program": pc,
-                "control": 8,  # the signals of one bit
+                "control": 9,  # the signals of one bit
                 "repeat": address + size(Opcode.REPEAT),
                 "settings": config.offset_bits + size(Opcode.COUNT) + packed,
                 "geometry": geometry_layout(config).size,

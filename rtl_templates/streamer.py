@@ -166,6 +166,7 @@ class Streamer(Component):
             self.pixel.start.eq(pixel & first_output),
             self.pixel.first.eq(job.first),
             self.pixel.parameters.eq(pixel & first_output & job.parameters),
+            self.pixel.layer.eq(pixel & first_output & job.layer),
         ]
         if self.config.tap_lines:
             m.d.comb += [self.taps.eq(job.taps), self.delay.eq(geometry.taps.delay)]

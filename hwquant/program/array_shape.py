@@ -126,6 +126,8 @@ class ArrayShape(Latencies):
         1..8. Each has a bank of the activation memory, and accumulators and requantizers of its own.
     raw_inputs : tuple of RawInput, default ()
         The network's inputs, where the host sends them as they are and a packer lays them out; else empty.
+    overlap : bool, default False
+        Whether a layer may begin before the one before it is written, as far as its instructions say.
 
     Raises
     ------
@@ -159,6 +161,7 @@ class ArrayShape(Latencies):
     strided_writes: bool = False
     arrays: int = 1
     raw_inputs: tuple[RawInput, ...] = ()
+    overlap: bool = False
 
     def __post_init__(self) -> None:
         check_array((self.rows, self.columns))
@@ -190,7 +193,7 @@ class ArrayShape(Latencies):
             )
         if self.odd_weights != "none" and self.operand_bits < 2:
             raise HwquantError("odd weights have at least 2 bits: adjusted_bits must be 2 or more, not 1")
-        for name in ("ternary", "strided_writes"):
+        for name in ("ternary", "strided_writes", "overlap"):
             if type(getattr(self, name)) is not bool:
                 raise HwquantError(f"{name} must be true or false, not {getattr(self, name)!r}")
         if self.ternary and self.operand_bits > 2:

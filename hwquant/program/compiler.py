@@ -10,7 +10,8 @@ placed   :func:`~hwquant.program.placement.place`                               
 schedule :func:`~hwquant.program.schedule.make_schedule`                        divided layers, addresses
 shape    :func:`~hwquant.program.weight_choice.choose_weight_format`            the schedule
 tables   :func:`~hwquant.program.tables.make_pages`                             mapped layers, the array's shape
-emitted  :func:`~hwquant.program.emission.emit`, then ``drop_redundant_sets``   the schedule, the array's shape
+emitted  :func:`~hwquant.program.emission.emit`, then ``with_waits`` (of
+         :mod:`~hwquant.program.overlap`) and ``drop_redundant_sets``           the schedule, the array's shape
 images   :func:`~hwquant.program.images.make_images`                            the schedule, the array's shape
 sized    :func:`~hwquant.program.sizing.measure`, then ``size``                 what all of these need
 ======== ====================================================================== ===================================
@@ -34,6 +35,7 @@ from hwquant.program.isa import Instruction, encode, fields
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.lowering import lower
 from hwquant.program.mapping import MappedLayer
+from hwquant.program.overlap import with_waits
 from hwquant.program.placement import Placed, place
 from hwquant.program.program import Program
 from hwquant.program.raw_choice import PackInput, map_with_inputs
@@ -219,11 +221,10 @@ class Compilation:
         """The instructions of an inference, in order."""
         inputs = [self.placed.tensors[item.name] for item in self.qgraph.inputs]
         outputs = [self.placed.tensors[item.tensor] for item in self.qgraph.outputs]
-        return tuple(
-            drop_redundant_sets(
-                emit(self.schedule, inputs, outputs, self.shape, self.formats, self.tables.pages)
-            )
-        )
+        code = emit(self.schedule, inputs, outputs, self.shape, self.formats, self.tables.pages)
+        if self.shape.overlap:
+            code = with_waits(code, self.shape)
+        return tuple(drop_redundant_sets(code))
 
     @cached_property
     def images(self) -> Images:

@@ -145,6 +145,7 @@ LATER: Mapping[str, object] = {
     "ternary": False,
     "strided_writes": False,
     "raw_inputs": (),
+    "overlap": False,
     **dict.fromkeys((*BIASES, "product_bits", "table_bits", "tables", "least_shift"), 0),
     "arrays": 1,
     "strip_bits": 0,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from hwquant.program.array_shape import ACCUMULATE_HAZARD
-from hwquant.program.isa import BUFFERED, Instruction, Opcode
+from hwquant.program.isa import LAYER, SOURCE, Instruction, Opcode
 from hwquant.program.program import Program
 from hwquant.program.weight_format import WeightFormat
 
@@ -53,7 +53,10 @@ class _Machine:
     pixels: int = 0
     parameters: int = -(1 << 30)
     pending: int = -1
+    begun: int = -1
     count: int = 0
+    lead: int = 0
+    wait: int = 0
     format: WeightFormat = field(default_factory=WeightFormat)
 
     def tile(self, values: dict[str, int]) -> None:
@@ -62,6 +65,8 @@ class _Machine:
         self.executed = max(self.executed + 1, self.loaded + 1)
         if values["source"] or values["layer"]:
             self.executed = max(self.executed, self.pending + 1)
+        if values["layer"]:
+            self.executed = max(self.executed, self.begun + 1)
         load = max(self.executed + 1, self.started)
         start = load + (1 if values.get("product") else self.format.load_cycles(config) + values["offsets"])
         if self.started >= 0:
@@ -69,13 +74,23 @@ class _Machine:
             if values.get("settle"):
                 start = max(start, self.started + self.pixels + ACCUMULATE_HAZARD - 1)
             if values["layer"]:
-                start = max(start, self.started + self.pixels + config.drain_latency - 1)
+                wait = self.wait if config.overlap else config.drain_latency - 1
+                start = max(start, self.started + self.pixels + wait)
         if values["parameters"]:
             start = max(start, self.parameters + config.columns)
             self.parameters = start
         if values["source"] or values["layer"]:
             self.pending = start
+        if values["layer"]:
+            self.begun = start + self._first_output(values) + config.write_latency
         self.loaded, self.started, self.pixels = load, start, self.count
+
+    def _first_output(self, values: dict[str, int]) -> int:
+        """How much later than in any tile the first output of a depthwise tile, or of a product, is on its way."""
+        config = self.program.config
+        if values.get("product"):
+            return 1 + config.product_latency - config.array_latency
+        return self.lead if values.get("taps") else 0
 
 
 def jobs(instructions: tuple[Instruction, ...]) -> Iterator[Instruction]:
@@ -122,12 +137,18 @@ def timing(program: Program) -> Timing:
             machine.tile(dict(values))
             if values["layer"]:
                 starts.append(machine.started)
-        elif opcode in BUFFERED:
+        elif opcode in SOURCE:
             machine.executed = max(machine.executed + 1, machine.pending + 1)
+        elif opcode in LAYER:
+            machine.executed = max(machine.executed + 1, machine.begun + 1)
         else:
             machine.executed += 1
         if opcode is Opcode.COUNT:
             machine.count = values["count"]
+        elif opcode is Opcode.TAPS:
+            machine.lead = values["lead"]
+        elif opcode is Opcode.WRITE:
+            machine.wait = values.get("wait", 0)
         elif opcode is Opcode.FORMAT:
             machine.format = WeightFormat.of(1 << values["packing"], program.config)
     edges = [0, *starts[1:], cycles]

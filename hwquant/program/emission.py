@@ -126,6 +126,8 @@ def _destination(item: LayerSchedule, shape: ArrayShape) -> Mapping[str, int]:
         "spread": int(spread),
     }
     several = strips if shape.arrays > 1 else {}
+    if shape.overlap:
+        several = {"wait": 0, **several}  # until it is known what comes before
     if not shape.strided_writes:
         return {"address": output.address, "plane": rows * columns, **several}
     grid = layer.into.grid if layer.into else Grid((0, 0), (1, 1), layer.pixels)

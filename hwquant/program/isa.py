@@ -14,10 +14,12 @@ LEVEL     loop level ``level`` of the pixel order (0 window column, 1 window row
           a row of a strip, and ``strip`` what the step adds to the strip's number
 PLANE     height and width of the tensor that is read, and the value outside of it. Of several arrays: the height of its
           last strip, and that strip's number; rows and words of the other strips, after which the next one begins
-WRITE     where the layer's outputs go, and the words of one plane of them; where the hardware writes to every n-th
-          pixel: the outputs of a row, and what is added to the address from one to the next, from the last of a row
-          to the next row, and from the last of a plane to the next plane. Of several arrays: ``alone`` if array 0's
-          outputs go to all banks; or, if they ``spread``, to one bank after the other, ``words`` of a plane each
+WRITE     where the layer's outputs go, and the words of one plane of them; where layers overlap, the cycles from the
+          last pixel before the layer to the start of its first tile, at least (``wait``: none, or two or more); where
+          the hardware writes to every n-th pixel: the outputs of a row, and what is added to the address from one to
+          the next, from the last of a row to the next row, and from the last of a plane to the next plane. Of several
+          arrays: ``alone`` if array 0's outputs go to all banks; or, if they ``spread``, to one bank after the other,
+          ``words`` of a plane each
 CLAMP     least and greatest output; output zero point (used by multiplier requantization only). Where the hardware has
           tables they are those of what is looked up, in the page ``table``
 OFFSET    integer offset of the weights, as the hardware adds it
@@ -31,7 +33,8 @@ TAPS      of a depthwise layer: delay from kernel row to kernel row, outputs of 
           output, and pixels after the last
 ========  =====================================================================================================
 
-Those of :data:`BUFFERED` are double-buffered: they take effect with the next TILE that has ``source`` or ``layer`` set.
+Those of :data:`BUFFERED` are double-buffered: they take effect with the next TILE that has ``source`` or ``layer`` set;
+those of :data:`LAYER` where the first pixel of that layer comes to what they are for.
 """
 
 from __future__ import annotations
@@ -68,8 +71,11 @@ class Opcode(IntEnum):
 SOURCE = (Opcode.LEVEL, Opcode.PLANE, Opcode.TAPS)
 """Instructions that say how a term's input is read: they take effect with a TILE's ``source``."""
 
-BUFFERED = (*SOURCE, Opcode.WRITE, Opcode.CLAMP, Opcode.PRODUCT)
-"""Double-buffered instructions: one waits until what the same set before has taken effect."""
+LAYER = (Opcode.WRITE, Opcode.CLAMP, Opcode.PRODUCT)
+"""Instructions that say what becomes of a layer's sums: they take effect with a TILE's ``layer``."""
+
+BUFFERED = (*SOURCE, *LAYER)
+"""Double-buffered instructions: one waits until what those of its kind have set before has taken effect."""
 
 REGISTERS = (*BUFFERED, Opcode.OFFSET, Opcode.COUNT, Opcode.FORMAT)
 """Instructions that set a register, for all tiles until it is set again."""
@@ -105,10 +111,10 @@ FLAGS = (
     *("product", "held"),
 )
 """Flags of a TILE: first and last of a block; the block has new output channels; an offset row comes before the
-weight rows; a new geometry takes effect; a new layer begins (waits until the one before it is written); sums
-are taken over windows of pixels; pixels enter from above (depthwise); the accumulators are visited again so soon
-that the tile waits until the one before it has written them; it has no weights, but reads factors and pixels by
-turns; or one factor, and then all pixels. The last five exist where the hardware has them."""
+weight rows; a new geometry takes effect; a new layer begins (waits until the one before it is written, or for as long
+as WRITE says); sums are taken over windows of pixels; pixels enter from above (depthwise); the accumulators are
+visited again so soon that the tile waits until the one before it has written them; it has no weights, but reads
+factors and pixels by turns; or one factor, and then all pixels. The last five exist where the hardware has them."""
 
 TAIL_BITS = 4
 
@@ -170,6 +176,7 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
         Opcode.WRITE: (
             address,
             plane,
+            *((Field("wait", index_bits(config.drain_latency)),) if config.overlap else ()),
             *(strides if config.strided_writes else ()),
             *((plane._replace(name="words"), Field("alone", 1), Field("spread", 1)) if several else ()),
         ),

@@ -198,6 +198,7 @@ class Requirements:
             activation_bits=max(tensor.bits for tensor in qgraph.tensors.values()),
             accumulator_depth=min(pixels, depth),
             strided_writes=any(layer.into for layer in layers),
+            overlap=True,
             arrays=arrays,
             **widths,
         )

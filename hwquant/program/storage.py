@@ -7,7 +7,7 @@ it took: whatever changes an instruction, the images or the configuration raises
 A program is written as the oldest version that knows all of it: version 2 knows odd and ternary weights, narrow biases,
 lanes of more than 8 bits, and products; version 3 tables, inputs with several rows of a kernel in a word, and layers
 that write to every n-th pixel; version 4 batches; version 5 several arrays, inputs that the host sends as they are, a
-least shift, and slots of more than 16 bits.
+least shift, and slots of more than 16 bits; version 6 layers that overlap, and strips of raw inputs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from hwquant.program.program import LayerInfo, Program
 from hwquant.program.raw_inputs import RawInput
 
 KIND = "program"
-VERSION = 5
+VERSION = 6
 
 _IMAGES: Mapping[str, tuple[type, int]] = {
     "bias": (np.int64, 1),
@@ -73,6 +73,8 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
     third = third or any(item.packing and item.packing.rows > 1 for item in program.inputs)
     version = 4 if program.batch > 1 else 3 if third else 2 if second else 1
     if config.raw_inputs or config.arrays > 1 or config.least_shift or config.slot_bits > 16:
+        version = 5
+    if config.overlap or any(item.strip_rows for item in config.raw_inputs):
         version = VERSION
     if config.tables:
         images = {**images, "tables": program.tables}

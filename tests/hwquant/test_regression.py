@@ -35,6 +35,7 @@ DEPTHS = {
     "weight_depth": 50000,
     "parameter_depth": 2048,
     "program_depth": 60000,
+    "overlap": True,
 }
 MULTIPLIER = {"multiplier_bits": 18, "shift_bits": 6}
 SEPARATE = {"window_sums": True, "tap_depth": 40}

@@ -34,6 +34,7 @@ class Tile:
     last: bool
     parameters: list | None
     clamp: dict
+    layer: bool
     area: int
 
 
@@ -56,7 +57,7 @@ def random_parameters(rng, config):
 
 
 def random_tiles(rng, config):
-    """A few layers of blocks of tiles, mostly as close to each other as the dispatcher allows."""
+    """A few layers of blocks of tiles, mostly as close to each other as the dispatcher and a change of clamps allow."""
     cycle, tiles, parameters_start = 2, [], -100
     bits, half = config.requantized_bits, 1 << (spread(config) - 1)
     for _ in range(4):
@@ -65,7 +66,10 @@ def random_tiles(rng, config):
         if config.tables:
             clamp["table"] = int(rng.integers(config.tables))
         if tiles:
-            cycle = tiles[-1].start + len(tiles[-1].sums) - 1 + config.drain_latency
+            # A layer begins when the one before it has its clamp, and that one's last pixel has used it in all columns.
+            apart = config.columns - 1 + (config.multiplier_bits > 0) + (config.tables > 0)
+            begun = next(tile.start for tile in reversed(tiles) if tile.layer) + config.write_latency
+            cycle = max(tiles[-1].start + len(tiles[-1].sums) + apart, begun)
         area = int(rng.choice([1, 1, 2, 4]))
         for _ in range(4):
             windows = int(rng.integers(1, 32 // area + 1)) if rng.random() < 0.6 else 1
@@ -83,6 +87,7 @@ def random_tiles(rng, config):
                         last=number == count - 1,
                         parameters=random_parameters(rng, config) if number == 0 and new else None,
                         clamp=clamp,
+                        layer=not tiles or tiles[-1].clamp is not clamp,
                         area=area,
                     )
                 )
@@ -141,7 +146,7 @@ def stimulus(rng, tiles, config):
     end = tiles[-1].start + len(tiles[-1].sums) + config.write_latency + 3
     width, shift = config.column_bits, 1 << config.shift_bits
     noise = rng.integers(-(1 << (width - 1)), 1 << (width - 1), (end, config.columns))
-    marks = ("valid", "start", "first", "last", "parameters", "pool_first", "pool_last")
+    marks = ("valid", "start", "first", "last", "parameters", "layer", "pool_first", "pool_last")
     cycles = []
     for row in noise.tolist():
         # Only a valid pixel starts a tile or brings parameters; its other marks may be anything.
@@ -156,6 +161,7 @@ def stimulus(rng, tiles, config):
                 "first": int(tile.first),
                 "last": int(tile.last),
                 "parameters": int(n == 0 and tile.parameters is not None),
+                "layer": int(n == 0 and tile.layer),
                 "pool_first": int(n % tile.area == 0),
                 "pool_last": int(n % tile.area == tile.area - 1),
             }
@@ -185,7 +191,9 @@ def test_finished_words_come_when_they_must_and_are_right(config, seed):
     for request, rows in zip(requests, wanted):
         for c, row in enumerate(rows):
             cycles[request + ParameterReader.latency + c]["parameters.bus"] = row
-    history = trace(Collector(config, table), cycles, ["results.valid", "results.channels"])
+    history = trace(Collector(config, table), cycles, ["results.valid", "results.channels", "begins"])
+    begins = [tile.start + config.write_latency - 1 for tile in tiles if tile.layer]
+    assert [cycle for cycle, row in enumerate(history) if row["begins"]] == begins
     words = {cycle: row["results.channels"] for cycle, row in enumerate(history) if row["results.valid"]}
     assert words == expected(tiles, config, table)
     assert len({value for word in words.values() for value in word}) > 5

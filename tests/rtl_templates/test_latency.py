@@ -110,7 +110,7 @@ def test_latency_of_collector_and_requantizer_is_the_measured_one(config):
     marks = dict.fromkeys(("valid", "first", "last", "pool_first", "pool_last"), 1)
     clamp = {"low": -128, "high": 127, "zero": 0}
     bus = {"bias": 0, "shift": 0} | ({"multiplier": 4} if config.multiplier_bits else {})
-    parameters = marks | {"parameters": 1, "start": 1}
+    parameters = marks | {"parameters": 1, "start": 1, "layer": 1}
     rest = {"pixel": parameters, "clamp": clamp, "parameters.bus": bus, "sums": [0] * config.columns}
     pulse = {"sums": [64] + [0] * (config.columns - 1)}
     latency = measured(lambda: Collector(config), [rest] * 60, rest, pulse, "results.channels")

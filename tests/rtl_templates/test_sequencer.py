@@ -112,11 +112,9 @@ def interpret(program):
                         job["last"] = 0
                     taken = None
                     if job["source"] or job["layer"]:
-                        taken = {
-                            "geometry": {"levels": list(registers.levels), "plane": registers.plane},
-                            "write": registers.write,
-                            "clamp": registers.clamp,
-                        }
+                        taken = {"geometry": {"levels": list(registers.levels), "plane": registers.plane}}
+                        if job["layer"]:
+                            taken |= {"write": registers.write, "clamp": registers.clamp}
                     yield "job", job, taken
             case Opcode.INPUT:
                 yield "INPUT", values | {"last": 0}, None
@@ -131,8 +129,9 @@ class Surroundings:
 
     def __init__(self, inferences, lateness):
         self.inferences, self.late = inferences, lateness
-        self.events, self.taken, self.begins = [], [], []
-        self.held = []  # jobs that were accepted and have not started: (cycle of the start, takes settings)
+        self.events, self.taken, self.begins, self.begun = [], [], [], []
+        self.held = []  # jobs that were accepted and have not started: (cycle of the start, takes settings, layer)
+        self.coming = []  # cycles in which layers that have started take the others
         self.transfer = None
         self.quiet = 0  # nothing is under way any more from this cycle on
         self.ready = 0
@@ -145,22 +144,31 @@ class Surroundings:
             "run.enable": 1,
             "jobs.ready": int(cycle >= self.ready and len(self.held) < 2),
             "taken": int(bool(start and self.held[0][1])),
+            "begun": int(cycle in self.coming),
             "idle": int(not self.held and cycle >= self.quiet),
             "transfer.done": int(self.transfer == cycle),
         }
 
     def after(self, cycle, seen):
         if self.held and self.held[0][0] <= cycle:
-            _, takes = self.held.pop(0)
+            _, takes, layer = self.held.pop(0)
             self.quiet = cycle + 1 + self.late()
             if self.held:
-                self.held[0] = (max(self.held[0][0], cycle + 1 + self.late()), self.held[0][1])
+                self.held[0] = (max(self.held[0][0], cycle + 1 + self.late()), *self.held[0][1:])
             if takes:
-                self.taken.append({name: seen[name] for name in ("geometry", "write", "clamp")})
+                self.taken.append(seen["geometry"])
+            if layer:
+                assert not self.coming or self.coming[-1] < cycle, (
+                    "one layer at a time is to take its registers"
+                )
+                self.coming.append(cycle + 1 + self.late())
+                self.quiet = max(self.quiet, self.coming[-1])
+        if cycle in self.coming:
+            self.begun.append({name: seen[name] for name in ("write", "clamp")})
         if seen["jobs.valid"] and seen["jobs.ready"]:
             job = seen["jobs.payload"]
             self.events.append(("job", job))
-            self.held.append((cycle + 1 + self.late(), job["source"] or job["layer"]))
+            self.held.append((cycle + 1 + self.late(), job["source"] or job["layer"], job["layer"]))
             self.ready = cycle + 1 + self.late()
         for name, start in (("INPUT", "transfer.receive"), ("OUTPUT", "transfer.send")):
             if seen[start]:
@@ -217,7 +225,10 @@ def test_a_job_takes_the_settings_that_came_before_it(seed, chance):
     surroundings, _ = run(program, 1, lateness(seed, chance))
     wanted = [event[2] for event in interpret(program) if event[2]]
     assert len(wanted) > 5
-    assert surroundings.taken == wanted
+    assert surroundings.taken == [taken["geometry"] for taken in wanted]
+    layers = [{name: taken[name] for name in ("write", "clamp")} for taken in wanted if "write" in taken]
+    assert len(layers) > 2
+    assert surroundings.begun == layers
 
 
 def test_a_word_is_executed_each_cycle_where_nothing_waits():
@@ -260,10 +271,10 @@ def test_settings_wait_for_the_job_that_takes_the_ones_before():
         Instruction(Opcode.END, {}),
     ]
     surroundings, history = run(program, 1, lambda: 30)
-    assert surroundings.taken[0]["clamp"] == clamp
+    assert surroundings.begun[0]["clamp"] == clamp
     taken = next(cycle for cycle, row in enumerate(history) if row["clamp"]["low"] == 4) - 1
     accepted = next(cycle for cycle, row in enumerate(history) if row["jobs.valid"] and row["jobs.ready"])
-    assert taken > accepted + 30
+    assert taken > accepted + 2 * 30
 
 
 def test_two_jobs_may_take_the_same_settings():
@@ -279,7 +290,7 @@ def test_two_jobs_may_take_the_same_settings():
     ]
     for late in range(12):
         surroundings, _ = run(program, 1, lambda late=late: late)
-        assert [taken["clamp"] for taken in surroundings.taken] == [clamp, clamp]
+        assert [begun["clamp"] for begun in surroundings.begun] == [clamp, clamp]
 
 
 def test_a_tile_is_offered_unchanged_until_it_is_accepted():

@@ -72,6 +72,7 @@ def expected(job, geometry):
                 "first": job["first"],
                 "last": int(job["last"] and (window_last or not summed)),
                 "parameters": int(number == 0 and job["parameters"]),
+                "layer": int(number == 0 and job["layer"]),
                 "pool_first": int(window_first or summed),
                 "pool_last": int(window_last),
             },

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from hwquant_testing.older import without_overlap
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.program import storage
@@ -182,7 +183,7 @@ def test_programs_are_written_as_the_oldest_version_that_has_their_packing(tmp_p
     for shape, kernel, version in (((1, 1, 50), (1, 20), 1), ((1, 50, 1), (20, 1), 3)):
         net = Net(x=shape)
         net.conv("x", 4, kernel, shift=0)
-        program = compile_network(net.build(), (4, 4), pack_input="none")
+        program = without_overlap(net.build(), (4, 4), pack_input="none")
         storage.save(program, tmp_path / "net.hwp")
         again = storage.load(tmp_path / "net.hwp")
         assert again.inputs == program.inputs

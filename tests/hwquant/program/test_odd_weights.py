@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hwquant_testing.older import without_overlap
 from hwquant_testing.random_features import Features
 from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.small_networks import Net, images
@@ -254,7 +255,7 @@ def test_a_program_is_written_for_the_oldest_readers_that_understand_it(tmp_path
     ordinary = Net(x=(4, 4, 4))
     ordinary.conv("x", 4)
     for name, network, version in (("a", qgraph, 2), ("b", ordinary.build(), 1)):
-        config = replace(compile_network(network, (4, 4)).config, least_shift=0, shift_bits=5)
+        config = replace(without_overlap(network, (4, 4)).config, least_shift=0, shift_bits=5)
         program, path = compile_network(network, (4, 4), config=config), tmp_path / f"{name}.hwp"
         storage.save(program, path)
         loaded = storage.load(path)

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hwquant_testing.older import without_overlap
 from hwquant_testing.small_networks import Net, images
 
 from hwquant import container
@@ -202,7 +203,7 @@ def test_hardware_for_one_picture_is_not_for_another():
 
 
 def test_a_program_with_a_packer_is_of_version_5(tmp_path):
-    program = compile_network(convolution(), (8, 8))
+    program = without_overlap(convolution(), (8, 8))
     storage.save(program, tmp_path / "net.hwp")
     again = storage.load(tmp_path / "net.hwp")
     assert again.config == program.config

@@ -7,7 +7,7 @@ from hwquant_testing.windows import take_window
 
 from hwquant.frontends.found_copies import find_copies
 from hwquant.interface import Input, Output
-from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, Rearrange, Tensor, Term
+from hwquant.qgraph import Concat, Layer, MaxPool, Product, QGraph, Rearrange, Tensor, Term
 from hwquant.window import Window
 
 
@@ -78,6 +78,11 @@ class Net:
         pool = MaxPool(f"pool{len(self.nodes)}", (source,), Window(kernel, stride or kernel, **options))
         tensor = self.tensors[source]
         return self._node(pool, pool.output_shape(tensor.shape), zero_point=tensor.zero_point)
+
+    def product(self, pixels, factors):
+        """The product of two tensors of a shape."""
+        node = Product(f"product{len(self.nodes)}", (pixels, factors), 8, -128, 127)
+        return self._node(node, self.tensors[pixels].shape)
 
     def concat(self, *sources):
         """The tensors one after the other; they get the first one's zero point."""
