@@ -10,8 +10,9 @@ placed   :func:`~hwquant.program.placement.place`                               
 schedule :func:`~hwquant.program.schedule.make_schedule`                        divided layers, addresses
 shape    :func:`~hwquant.program.weight_choice.choose_weight_format`            the schedule
 tables   :func:`~hwquant.program.tables.make_pages`                             mapped layers, the array's shape
-emitted  :func:`~hwquant.program.emission.emit`, then ``with_waits`` (of
-         :mod:`~hwquant.program.overlap`) and ``drop_redundant_sets``           the schedule, the array's shape
+emitted  :func:`~hwquant.program.emission.emit`, then
+         :func:`~hwquant.program.early.with_early`,
+         :func:`~hwquant.program.overlap.with_waits`, ``drop_redundant_sets``   the schedule, the array's shape
 images   :func:`~hwquant.program.images.make_images`                            the schedule, the array's shape
 sized    :func:`~hwquant.program.sizing.measure`, then ``size``                 what all of these need
 ======== ====================================================================== ===================================
@@ -29,6 +30,7 @@ from hwquant.errors import Unsupported, check_type
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.batch import batched
 from hwquant.program.config import ArrayConfig
+from hwquant.program.early import with_early
 from hwquant.program.emission import drop_redundant_sets, emit
 from hwquant.program.images import Images, make_images
 from hwquant.program.isa import Instruction, encode, fields
@@ -222,6 +224,8 @@ class Compilation:
         inputs = [self.placed.tensors[item.name] for item in self.qgraph.inputs]
         outputs = [self.placed.tensors[item.tensor] for item in self.qgraph.outputs]
         code = emit(self.schedule, inputs, outputs, self.shape, self.formats, self.tables.pages)
+        if self.shape.raw_inputs:
+            code = with_early(code, inputs, self.shape)
         if self.shape.overlap:
             code = with_waits(code, self.shape)
         return tuple(drop_redundant_sets(code))

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hwquant.copies import Grid
 from hwquant.program.array_shape import ArrayShape
-from hwquant.program.early import begins_early
 from hwquant.program.isa import REGISTERS, SOURCE, Instruction, Opcode
 from hwquant.program.layers import ArrayProduct, ArrayTerm
 from hwquant.program.layout import Placement
@@ -65,11 +64,8 @@ def emit(
             yield _set(Opcode.COUNT, count=sweep.streamed)
             if index == number == 0:
                 if shape.raw_inputs:
-                    early, room = (
-                        begins_early(item, tuple(inputs), shape),
-                        sum(place.room for place in inputs),
-                    )
-                    yield _set(Opcode.INPUT, address=inputs[0].address, count=room, early=int(early))
+                    room = sum(place.room for place in inputs)
+                    yield _set(Opcode.INPUT, address=inputs[0].address, count=room, early=0)
                 else:
                     yield from _transfers(Opcode.INPUT, inputs, shape)
             if sweep.factors:

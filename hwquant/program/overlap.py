@@ -17,11 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.isa import LAYER, Instruction, Opcode
-from hwquant.program.pixel_order import Geometry, Job, Outputs
+from hwquant.program.pixel_order import Geometry, Job, Outputs, starts
 
 Values = Mapping[str, int]
 Word = tuple[int, int, int]
@@ -145,7 +144,7 @@ class _Timeline:
         """When words that are on their way can be read, and when they would be if the layer did not wait."""
         last = max(self.written.values(), default=0)
         alone = layer.settings[Opcode.WRITE].get("alone", 0)
-        for job, start in zip(layer.jobs, self._starts(layer, self.now)):
+        for job, start in zip(layer.jobs, starts(layer.jobs, self.now, self.shape)):
             for time, words in enumerate(job.reads(self.shape, alone=bool(alone)), start + 1):
                 if time > last:
                     break
@@ -153,18 +152,11 @@ class _Timeline:
             if start >= last:
                 return
 
-    def _starts(self, layer: _Layer, start: int) -> Iterator[int]:
-        """When the layer's tiles start, at the earliest."""
-        yield start
-        for job, following in pairwise(layer.jobs):
-            start += max(job.count, following.load_cycles(self.shape))
-            yield start
-
     def _execute(self, layer: _Layer, wait: int) -> None:
         """Let the layer's pixels leave."""
-        starts = list(self._starts(layer, self.now + wait))
-        end = starts[-1] + layer.jobs[-1].count
-        asks = [start + job.lead for job, start in zip(layer.jobs, starts) if job.tile["parameters"]]
+        times = list(starts(layer.jobs, self.now + wait, self.shape))
+        end = times[-1] + layer.jobs[-1].count
+        asks = [start + job.lead for job, start in zip(layer.jobs, times) if job.tile["parameters"]]
         self.parameters = max([self.parameters, *asks])
         self.written = {word: time for word, time in self.written.items() if time > end}
         latency = self.shape.write_latency
@@ -172,7 +164,7 @@ class _Timeline:
             latency += self.shape.product_latency - self.shape.array_latency
         outputs = Outputs(layer.settings[Opcode.WRITE], self.shape, sum(job.outputs for job in layer.jobs))
         number = outputs.count
-        for job, start in zip(reversed(layer.jobs), reversed(starts)):
+        for job, start in zip(reversed(layer.jobs), reversed(times)):
             if start + job.count + latency <= end:
                 break
             for output in reversed(range(job.outputs)):

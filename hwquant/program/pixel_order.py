@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.isa import LEVELS, Instruction, Opcode
@@ -141,6 +142,14 @@ class Job:
             index[first:level] = [0] * (level - first)
             if level < LEVELS - 1:
                 index[level] += 1
+
+
+def starts(jobs: Sequence[Job], first: int, shape: ArrayShape) -> Iterator[int]:
+    """When tiles start, at the earliest, one after the other."""
+    yield first
+    for job, following in pairwise(jobs):
+        first += max(job.count, following.load_cycles(shape))
+        yield first
 
 
 @dataclass

@@ -11,7 +11,7 @@ a beat a cycle), and pauses while it writes the words of a window that is comple
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from typing import Any
 
@@ -159,6 +159,29 @@ class RawInput:
         (y, x), (rows, columns) = self.last_pixel, self.grid
         positions = rows * columns - 1 - (y * columns + x)
         return positions + self.late_windows * (self.planes(lanes) - 1) + 1
+
+    def late_words(self, lanes: int) -> Iterator[tuple[int, int, int]]:
+        """Go through the words that are written after the last beat.
+
+        Yields
+        ------
+        window : int
+            Number of the word's window.
+        plane : int
+            Number of its plane.
+        cycles : int
+            Cycles from the last beat to it.
+        """
+        packing, (_, height, width) = self.packing, self.packing.packed_shape
+        (last_y, last_x), columns, planes = self.last_pixel, self.grid[1], self.planes(lanes)
+        count = self.late_windows
+        for number, window in enumerate(range(height * width - count, height * width)):
+            y, x = divmod(window, width)
+            row = y * packing.row_stride + (packing.rows - 1) * packing.row_dilation
+            column = x * packing.stride + (packing.kernel - 1) * packing.dilation
+            positions = row * columns + column - (last_y * columns + last_x)
+            for plane in range(planes):
+                yield window, plane, positions + number * (planes - 1) + 1 + plane
 
 
 def whole(inputs: Sequence[RawInput]) -> tuple[RawInput, ...]:
