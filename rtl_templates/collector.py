@@ -175,7 +175,8 @@ class Collector(Component):
     def _approaching(self, m: Module) -> Signal:
         """The marks of the pixel whose sum, or product, approaches.
 
-        A layer begins when the one before it is written: no marks are on their way where it changes what is waited for.
+        A layer of products waits until the one before it is written, and so does the one behind it: no marks are on
+        their way where it changes what is waited for.
         """
         config, before = self.config, self.stages.sum + ParameterReader.latency
         wait = config.array_latency - before

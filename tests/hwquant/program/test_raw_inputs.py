@@ -184,14 +184,31 @@ def test_windows_too_large_for_registers_are_not_packed():
     ("shape", "kernel", "padding", "early"),
     [
         ((3, 16, 16), (3, 3), (1, 1, 1, 1), 1),
-        ((4, 12, 12), (12, 12), (0, 0, 0, 0), 0),  # one output reads all of it
+        (
+            (4, 12, 12),
+            (12, 12),
+            (0, 0, 0, 0),
+            1,
+        ),  # one output reads all of it, the last pixel with the last tile
+        (
+            (1, 6, 6),
+            (3, 3),
+            (0, 0, 12, 12),
+            0,
+        ),  # the first tile reads a word a cycle, the packer writes two a window
     ],
 )
-def test_the_first_layer_begins_early_where_it_reads_from_the_top(shape, kernel, padding, early, monkeypatch):
+def test_the_first_layer_begins_early_where_it_reads_what_is_written(
+    shape, kernel, padding, early, monkeypatch
+):
     monkeypatch.setattr(raw_choice, "is_worth", lambda words, raw: True)
-    program = compile_network(convolution(shape, kernel, padding=padding), (8, 8))
+    qgraph = convolution(shape, kernel, padding=padding)
+    program = compile_network(qgraph, (8, 8))
     assert program.config.raw_inputs
     assert begins_early(program) == early
+    found = verify(program, qgraph, images(qgraph, 1), simulator="amaranth", watch=1)
+    assert found.mismatches == 0, found.first
+    assert found.cycles == timing(program).cycles
 
 
 def test_hardware_for_one_picture_is_not_for_another():
