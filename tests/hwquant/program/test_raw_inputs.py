@@ -184,18 +184,8 @@ def test_windows_too_large_for_registers_are_not_packed():
     ("shape", "kernel", "padding", "early"),
     [
         ((3, 16, 16), (3, 3), (1, 1, 1, 1), 1),
-        (
-            (4, 12, 12),
-            (12, 12),
-            (0, 0, 0, 0),
-            1,
-        ),  # one output reads all of it, the last pixel with the last tile
-        (
-            (1, 6, 6),
-            (3, 3),
-            (0, 0, 12, 12),
-            0,
-        ),  # the first tile reads a word a cycle, the packer writes two a window
+        ((4, 12, 12), (12, 12), (0, 0, 0, 0), 1),  # the last pixel is for the last tile
+        ((1, 5, 5), (5, 5), (2, 2, 9, 2), 0),  # tiles read a word a cycle, windows are two words
     ],
 )
 def test_the_first_layer_begins_early_where_it_reads_what_is_written(
