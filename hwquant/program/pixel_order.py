@@ -154,7 +154,21 @@ def starts(jobs: Sequence[Job], first: int, shape: ArrayShape) -> Iterator[int]:
 
 @dataclass
 class Geometry:
-    """The registers that tiles take, as instructions set them."""
+    """The registers that tiles take, as instructions set them.
+
+    Attributes
+    ----------
+    levels : list of mapping
+        The loops, the innermost first: fields of LEVEL.
+    plane, taps : mapping of int
+        Fields of PLANE and TAPS.
+    count : int
+        Pixels that a tile streams.
+    rows_per_word : int
+        Rows of its weights that share a word.
+    repeat : mapping of int
+        Fields of a REPEAT that the next tile takes; else empty.
+    """
 
     levels: list[Values] = field(default_factory=lambda: [{}] * LEVELS)
     plane: Values = field(default_factory=dict)
