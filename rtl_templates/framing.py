@@ -52,7 +52,9 @@ class Deframer(Component):
         m = Module()
         packets, size = self.window.packets, self.window.packet_bytes
         m.submodules.check = crc = CRC.create()
-        m.submodules.memory = memory = Memory(shape=8, depth=packets * size, init=[])
+        m.submodules.memory = memory = Memory(
+            shape=8, depth=packets * size, init=[], attrs={"no_rw_check": 1}
+        )
         write, read = memory.write_port(), memory.read_port()
         # Buffers by their number, with one bit more, by which full and empty are told apart.
         filled, emptied = Signal(range(2 * packets)), Signal(range(2 * packets))
@@ -96,6 +98,7 @@ class Deframer(Component):
         moved = self.packets.valid & self.packets.ready
         m.d.comb += [
             read.addr.eq(Cat(index, emptied[:-1])),
+            read.en.eq(filled != emptied),  # another buffer than the one that is filled
             self.packets.payload.data.eq(read.data),
             self.packets.payload.last.eq(index == final),
         ]
@@ -131,7 +134,7 @@ class Deframer(Component):
                 "control": 2 + 2,
             },
             gates={"control": 2},  # bytes that come, and that leave
-            memories=[MemoryShape(window.packets * window.packet_bytes, 8)],
+            memories=[MemoryShape(window.packets * window.packet_bytes, 8, apart=True)],
             inside=[Inside("check", Facts(registers={"crc": 8 * CRC_BYTES}))],
         )
 
