@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass
 from typing import Self
 
-from hwquant.program.array_shape import TAP_COLUMNS
+from hwquant.program.array_shape import PRODUCT_STAGES, TAP_COLUMNS
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.facts import Facts
 from hwquant.rtl_templates.ports import array_rows
@@ -116,12 +116,16 @@ def pairable_elements(config: ArrayConfig) -> tuple[int, int]:
     return TAP_COLUMNS * config.tap_lines, config.columns // 2
 
 
-def is_smaller(pair: type[PairedProduct], x_bits: int, weight_bits: int) -> bool:
-    """Whether two products in a block leave less to look-up tables than one in a block, and one made of them."""
+WORTHWHILE = 3 / 4
+"""Of the logic of a product made of look-up tables: more is not worth the longer paths of a pair."""
+
+
+def is_worthwhile(pair: type[PairedProduct], x_bits: int, weight_bits: int) -> bool:
+    """Whether two products in a block leave much less to look-up tables than one in a block, and one made of them."""
     if not pair.takes(x_bits, weight_bits):
         return False
     paired, soft = (kind.facts(x_bits, weight_bits) for kind in (pair, SoftProduct))
-    return _logic(paired) < _logic(soft)
+    return _logic(paired) <= WORTHWHILE * _logic(soft)
 
 
 def _logic(facts: Facts) -> int:
@@ -176,8 +180,9 @@ class DspBudget:
         pairs = 0
         if (
             count < elements
+            and config.product_stages == PRODUCT_STAGES
             and dsp.pair
-            and is_smaller(dsp.pair, config.activation_bits, config.operand_bits)
+            and is_worthwhile(dsp.pair, config.activation_bits, config.operand_bits)
         ):
             first, in_row = pairable_elements(config)
             pairs = min(config.arrays * (config.rows - first) * in_row, count, elements - count)

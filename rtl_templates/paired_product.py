@@ -16,8 +16,9 @@ class PackedProduct(PairedProduct):
 
     ``p0`` reaches ``overlap`` bits into ``p1``. The lowest ``overlap`` bits of ``p1``, which look-up tables multiply on
     their own, tell the two apart: what these bits of ``p`` have more is the high end of ``p0``, and that has to be
-    taken from ``p1``. Where nothing overlaps, it is the sign of ``p0``. (Xilinx WP486, Y. Fu and others, "Deep Learning
-    with INT8 Optimization on Xilinx Devices", 2017, has the multiplication without overlap.)
+    taken from ``p1``, whose bits above change by at most one. Where nothing overlaps, it is the sign of ``p0``.
+    (Xilinx WP486, Y. Fu and others, "Deep Learning with INT8 Optimization on Xilinx Devices", 2017, has the
+    multiplication without overlap.)
 
     Throughput: two products a cycle.
 
@@ -84,15 +85,17 @@ class PackedProduct(PairedProduct):
         if overlap:
             below = Signal(overlap, reset_less=True)
             m.d.sync += below.eq(self._low(m, second, overlap))
-            high = Signal(signed(overlap), name="high")
-            m.d.comb += high.eq(product[spacing:][:overlap] - below)
+            more = Signal(signed(overlap + 1), name="more")
+            m.d.comb += more.eq(product[spacing:][:overlap] - below)
+            # One less where there was a borrow, and one more where the high end of p0 is negative.
+            above = product[spacing + overlap :]
+            carry, borrow = more[-2], more[-1].replicate(len(above))
+            changed = Cat(carry, above).as_signed() + Cat(carry, borrow).as_signed()
+            p0, p1 = Cat(product[:spacing], more[:-1]), Cat(below, changed[1:])
         else:
-            high = product[spacing - 1].as_signed()
+            p0, p1 = product[:spacing], product[spacing:].as_signed() + product[spacing - 1]
         products = Signal(self.products.shape(), reset_less=True)
-        m.d.sync += [
-            products[0].eq(Cat(product[:spacing], high) if overlap else product[:spacing].as_signed()),
-            products[1].eq(product[spacing:].as_signed() - high),
-        ]
+        m.d.sync += [products[0].eq(p0.as_signed()), products[1].eq(p1)]
         m.d.comb += self.products.eq(products)
         return m
 
@@ -107,14 +110,13 @@ class PackedProduct(PairedProduct):
         return product
 
     def _low(self, m: Module, weight: Value, bits: int) -> Value:
-        """Build the lowest ``bits`` bits of the product with a weight: partial products, and the sum of them."""
+        """Build the lowest ``bits`` bits of the product with a weight: partial products, and their sum."""
         x = Signal(self.x.shape(), name="x_low", reset_less=True)
         m.d.sync += x.eq(self.x)
         digits = booth_digits(m, weight, self.swap, -(-bits // 2), constant=self.appended is not None)
         once = Cat(x, x[-1].replicate(bits))
         twice = Cat(Const(0, 1), once)
-        total: Value = Const(0, bits)
-        one: Value = Const(0, 1)
+        level: list[tuple[Value, int, Value]] = []
         for k, digit in enumerate(digits):
             width = bits - 2 * k
             if width > 2:
@@ -125,16 +127,19 @@ class PackedProduct(PairedProduct):
             else:  # of two bits, there is no need of -1: it is 3
                 partial = Cat(digit[0] & x[0], (digit[0] & x[1]) ^ (digit[1] & x[0]))[:width]
                 missing = Const(0, 1)
-            if k:
-                # The one of the row before is two bits below this one.
-                start = 2 * (k - 1)
-                added = Signal(bits - start, name=f"low{k}")
-                m.d.comb += added.eq(total[start:] + Cat(one, Const(0, 1), partial))
-                total = Cat(total[:start], added)
-            else:
-                total = partial
-            one = missing
-        return total
+            level.append((partial, 1, missing))
+        number = 0
+        while len(level) > 1:
+            pairs = []
+            for (low, below, one), (high, above, left) in zip(level[::2], level[1::2]):
+                # The one of the row below is added two bits below the rows above.
+                start = 2 * (below - 1)
+                total = Signal(len(low) - start, name=f"low{number}")
+                m.d.comb += total.eq(low[start:] + Cat(one, Const(0, 1), high))
+                pairs.append((Cat(low[:start], total), below + above, left))
+                number += 1
+            level = pairs + level[len(level) & ~1 :]
+        return level[0][0]
 
     @classmethod
     def facts(cls, x_bits: int, weight_bits: int, *, appended: bool = False) -> Facts:
@@ -154,8 +159,8 @@ class PackedProduct(PairedProduct):
             adders={
                 "packed": weight_bits + 1,
                 "low": sum(rows[:-1]),
-                "high": overlap,
-                "second": x_bits + weight_bits + 1,
+                "more": overlap + 1 if overlap else 0,
+                "second": x_bits + weight_bits + 1 - overlap,
             },
             muxes={"rows": sum(rows)},
             gates={"digits": digits},

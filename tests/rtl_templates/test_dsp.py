@@ -142,8 +142,10 @@ def test_a_product_takes_as_many_blocks_as_its_operands_need(family, a, b, block
 def test_the_array_gets_the_blocks_that_other_products_leave():
     plain = ArrayConfig(4, 4, accumulator_bits=24)
     assert share(plain, "ecp5", 28) == (16, 0)
-    assert share(plain, "ecp5", 12) == (8, 4), "as many share a block as have to"
-    assert share(plain, "ecp5", 6) == (0, 6)
+    narrow = ArrayConfig(4, 4, accumulator_bits=24, adjusted_bits=8)
+    assert share(narrow, "ecp5", 12) == (8, 4), "as many share a block as have to"
+    assert share(narrow, "ecp5", 6) == (0, 6)
+    assert share(plain, "ecp5", 12) == (12, 0), "with 9 bits too much overlaps to be worth it"
     assert share(plain, "ice40", 8) == (0, 8)
     assert share(plain, "gowin", 5) == (10, 0), "two products of 9 bits share a block"
     requantized = ArrayConfig(4, 4, accumulator_bits=24, multiplier_bits=16)
@@ -151,7 +153,7 @@ def test_the_array_gets_the_blocks_that_other_products_leave():
     assert share(requantized, "ice40", 8) == (0, 0)
     assert share(requantized, "ice40", 2) == (0, 0)
     assert share(ArrayConfig(4, 4, offset="sum"), "ecp5", 9) == (0, 8)
-    assert share(ArrayConfig(4, 4, adjusted_bits=12), "ecp5", 8) == (8, 0), "too much would overlap"
+    assert share(ArrayConfig(4, 4, adjusted_bits=12), "ecp5", 8) == (8, 0), "more than a block takes"
 
 
 def test_the_offset_row_gets_blocks_after_all_other_rows():

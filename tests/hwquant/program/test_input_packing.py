@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-from hwquant_testing.older import without_overlap
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.program import storage
@@ -179,20 +178,13 @@ def test_packed_inputs_in_hardware(shape, kernel, options):
     assert verification.cycles == timing(program).cycles
 
 
-def test_programs_are_written_as_the_oldest_version_that_has_their_packing(tmp_path):
-    for shape, kernel, version in (((1, 1, 50), (1, 20), 1), ((1, 50, 1), (20, 1), 3)):
+def test_a_file_has_the_packing_of_an_input(tmp_path):
+    for shape, kernel, rows in (((1, 1, 50), (1, 20), 1), ((1, 50, 1), (20, 1), 4)):
         net = Net(x=shape)
         net.conv("x", 4, kernel, shift=0)
-        program = without_overlap(net.build(), (4, 4), pack_input="none")
+        program = compile_network(net.build(), (4, 4), pack_input="none")
         storage.save(program, tmp_path / "net.hwp")
         again = storage.load(tmp_path / "net.hwp")
         assert again.inputs == program.inputs
         assert isinstance(again.inputs[0].packing, WindowPacking)
-        assert (again.inputs[0].packing.rows > 1) == (version == 3)
-        from hwquant import container
-
-        if version > 1:
-            with pytest.raises(Exception, match=r"version 3"):
-                container.read(tmp_path / "net.hwp", storage.KIND, 2)
-        else:
-            container.read(tmp_path / "net.hwp", storage.KIND, 1)
+        assert again.inputs[0].packing.rows == rows

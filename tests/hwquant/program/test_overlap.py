@@ -112,10 +112,10 @@ def test_no_layer_waits_longer_than_until_all_is_written(seed):
     assert found.cycles == timing(before).cycles
 
 
-def test_programs_that_do_not_overlap_are_of_an_earlier_version(tmp_path):
+def test_a_file_says_whether_layers_overlap(tmp_path):
     qgraph = chain()
-    for program, version in ((compile_network(qgraph, (4, 4)), 6), (without_overlap(qgraph, (4, 4)), 5)):
+    for program in (compile_network(qgraph, (4, 4)), without_overlap(qgraph, (4, 4))):
         storage.save(program, tmp_path / "net.hwp")
-        assert b'"version": %d' % version in (tmp_path / "net.hwp").read_bytes()
         again = storage.load(tmp_path / "net.hwp")
         assert (again.config, again.words) == (program.config, program.words)
+        assert again.config.to_json().get("overlap", False) == program.config.overlap

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hwquant_testing.older import without_overlap
 from hwquant_testing.small_networks import Net, images
 
 from hwquant import container
@@ -209,14 +208,15 @@ def test_hardware_for_one_picture_is_not_for_another():
         compile_network(convolution((3, 10, 12)), (8, 8), config=program.config)
 
 
-def test_a_program_with_a_packer_is_of_version_5(tmp_path):
-    program = without_overlap(convolution(), (8, 8))
+@pytest.mark.parametrize("array", [(8, 8), (2, 8, 8)])
+def test_a_file_has_the_packer(array, tmp_path):
+    program = compile_network(convolution(), array)
     storage.save(program, tmp_path / "net.hwp")
     again = storage.load(tmp_path / "net.hwp")
     assert again.config == program.config
     assert again.config.key == program.config.key
-    with pytest.raises(HwquantError, match="version 5"):
-        container.read(tmp_path / "net.hwp", storage.KIND, 4)
+    with pytest.raises(HwquantError, match="version 6"):
+        container.read(tmp_path / "net.hwp", storage.KIND, 5)
 
 
 def test_another_way_to_pack_is_refused():
