@@ -63,8 +63,10 @@ class Implementation:
         Counts by resource: LUTs, flip-flops, DSP multipliers and block RAMs, and large RAMs where there are such.
     cells : dict of str to int
         Number of cells of the netlist by type.
+    link : str
+        The host link: "uart" or "usb".
     baud : int
-        Rate of the host link in bit/s.
+        Rate of a UART in bit/s; 0 where the link is another.
     cycles : int
         Clock cycles from one inference to the next, without the time that the host link takes.
     core_frames_per_second : float
@@ -96,6 +98,7 @@ class Implementation:
     used: dict[str, int]
     available: dict[str, int]
     cells: dict[str, int]
+    link: str
     baud: int
     cycles: int
     core_frames_per_second: float
@@ -236,6 +239,7 @@ def _implement(
         used=made.used,
         available=dict(device.resources) if device else {},
         cells=made.cells,
+        link=board.link,
         baud=board.rate(made.hertz) if made.hertz else board.rate(job.wanted),
         cycles=cycles,
         core_frames_per_second=round(batch * made.hertz / cycles, 1),

@@ -1,20 +1,24 @@
-"""The top of a board's bitstream: the clock, and the accelerator behind its UART."""
+"""The top of a board's bitstream: the clock, and the accelerator behind its link."""
+
+from typing import assert_never
 
 from amaranth.hdl import ClockDomain, Module
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import Component, In, Member, Out
 
 from hwquant.boards.board import Board
 from hwquant.boards.clocking import ClockGenerator, usable_clocks
-from hwquant.boards.parameters import DIVISOR
-from hwquant.rtl_templates.board import SerialAccelerator
+from hwquant.boards.parameters import CABLE, DIVISOR
+from hwquant.boards.usb_cable import UsbCable
+from hwquant.errors import HwquantError
+from hwquant.rtl_templates.board import SerialAccelerator, UsbAccelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.uart import baud_divisor
 
 
 class BoardTop(Component):
-    """What is synthesized for a board; its only clock comes from the port ``clock``.
+    """What is synthesized for a board; its clocks come from the port ``clock``.
 
-    Where ``tunable``, the cycles of a bit on the link come from a port: constants that
+    Where ``tunable``, the cycles of a bit on a UART come from a port: constants that
     :class:`~hwquant.boards.parameters.Netlist` puts in its place, so that the netlist serves every clock of the PLL.
 
     Parameters
@@ -41,34 +45,62 @@ class BoardTop(Component):
         Input of the UART, from the host.
     tx : Out(1)
         Output of the UART, to the host.
+    usb_pull_up : Out(1)
+        Where the link is USB, instead of the UART: level at the pull-up resistor of D+. The wires ``usb_p`` and
+        ``usb_n`` are ports too.
     led : Out(1)
         Level that switches the board's LED on while a request is being executed.
     divisor : In(...)
-        Where tunable: :func:`~hwquant.rtl_templates.uart.divisor_constant` of the link, with as many bits as any clock
+        Where tunable: :func:`~hwquant.rtl_templates.uart.divisor_constant` of a UART, with as many bits as any clock
         needs.
     """
 
     def __init__(self, board: Board, accelerator: Accelerator, wanted_hz: float, *, tunable: bool = False):
-        ports = {"clock": In(1), "rx": In(1, init=1), "tx": Out(1, init=1), "led": Out(1)}
-        if tunable:
+        ports: dict[str, Member] = {"clock": In(1)}
+        match board.link:
+            case "uart":
+                ports |= {"rx": In(1, init=1), "tx": Out(1, init=1)}
+            case "usb":
+                ports |= {"usb_pull_up": Out(1)}
+            case _:
+                assert_never(board.link)
+        ports["led"] = Out(1)
+        if tunable and board.link == "uart":
             ports[DIVISOR] = In(max(map(board.divisor_constant, usable_clocks(board))).bit_length())
         super().__init__(ports)
         self.board = board
         self.clocks = ClockGenerator(board.device, self.clock, board.clock_hz or int(wanted_hz), wanted_hz)
         self.hertz = self.clocks.hertz
+        self.linked = self._linked(accelerator, tunable)
+
+    def _linked(self, accelerator: Accelerator, tunable: bool) -> SerialAccelerator | UsbAccelerator:
+        """The accelerator behind the board's link."""
+        board = self.board
+        if board.link == "usb":
+            return UsbAccelerator(accelerator, board.window)
         divisor = self.divisor if tunable else baud_divisor(self.hertz, board.rate(self.hertz))
-        self.serial = SerialAccelerator(accelerator, divisor, board.window)
+        return SerialAccelerator(accelerator, divisor, board.window)
 
     def elaborate(self, platform: object) -> Module:
-        """Connect the clock generator and the accelerator's UART to the ports."""
+        """Connect the clock generator and the accelerator's link to the ports."""
         m = Module()
         m.domains.sync = ClockDomain("sync")
         m.submodules.clocks = self.clocks
-        m.submodules.board = serial = self.serial
+        m.submodules.board = linked = self.linked
         pin = self.board.pins.get("led")
-        m.d.comb += [
-            serial.rx.eq(self.rx),
-            self.tx.eq(serial.tx),
-            self.led.eq(~serial.active if pin and pin.inverted else serial.active),
-        ]
+        led = self.led.eq(~linked.active if pin and pin.inverted else linked.active)
+        match linked:
+            case SerialAccelerator():
+                m.d.comb += [linked.rx.eq(self.rx), self.tx.eq(linked.tx), led]
+            case UsbAccelerator():
+                m.submodules[CABLE] = self._cable(linked)
+                m.d.comb += [self.usb_pull_up.eq(linked.pull_up), led]
+            case _:
+                assert_never(linked)
         return m
+
+    def _cable(self, linked: UsbAccelerator) -> UsbCable:
+        device = self.board.device
+        if device is None or device.family.usb is None:
+            raise HwquantError(f"the FPGA of {self.board.name} has no cells for a USB cable; use its UART")
+        return UsbCable(device.family.usb, self.clock, self.board.clock_hz, linked)

@@ -105,6 +105,11 @@ class UsbSerialPort(Component):
         ]
         return m
 
+    @staticmethod
+    def facts() -> Facts:
+        """The queues, and LUNA's device as a whole."""
+        return Facts()
+
 
 class _Bus:
     """The cable as LUNA wants it: objects with signals ``i``, ``o`` and ``oe``."""

@@ -1,12 +1,12 @@
 """A board behind a USB cable, compiled by CXXRTL, with the levels of the cable at 48 MHz."""
 
-from __future__ import annotations
-
 import ctypes
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from amaranth.hdl import ClockDomain, Module
+from amaranth.lib.wiring import Component, In, Out
 from numpy.typing import NDArray
 
 from hwquant.link.protocol import LARGE, Window
@@ -14,6 +14,7 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.program import Program
 from hwquant.rtl_templates.board import UsbAccelerator
 from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.usb import WIRE
 from hwquant.rtl_templates.verilog import to_rtlil
 from hwquant.sim import cxxrtl_backend
 from hwquant.sim.memories import pointer, write_program
@@ -24,8 +25,30 @@ SE0, J, K, IDLE = range(4)
 """Levels of the cable: both wires low, D+ high, D- high; and what a host does that drives none of them."""
 DEVICE = 4
 """Bit of a sample in which the device drives the cable."""
+DOMAINS = {"sync": "", "usb": "usb_", "usb_io": "usb_io_"}
+"""Clock domains, and how the names of their ports begin."""
 
 Samples = NDArray[np.uint8]
+
+
+class _Clocked(Component):
+    """A board with its clocks as ports, in an order of their own: Amaranth would add them in any."""
+
+    def __init__(self, board: UsbAccelerator) -> None:
+        self.board = board
+        clocks = {f"{prefix}{name}": In(1) for prefix in DOMAINS.values() for name in ("clk", "rst")}
+        super().__init__({"d_p": Out(WIRE), "d_n": Out(WIRE), "pull_up": Out(1)} | clocks)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for name, prefix in DOMAINS.items():
+            m.domains += (domain := ClockDomain(name))
+            domain.clk, domain.rst = getattr(self, f"{prefix}clk"), getattr(self, f"{prefix}rst")
+        m.submodules.board = board = self.board
+        for outer, inner in ((self.d_p, board.d_p), (self.d_n, board.d_n)):
+            m.d.comb += [inner.i.eq(outer.i), outer.o.eq(inner.o), outer.oe.eq(inner.oe)]
+        m.d.comb += self.pull_up.eq(board.pull_up)
+        return m
 
 
 class UsbBench:
@@ -49,7 +72,7 @@ class UsbBench:
     def __init__(self, program: Program, hertz: float, window: Window = LARGE) -> None:
         self._library = _compiled(program.config, program.checksum, window)
         self._handle = self._library.hwquant_create(hertz / SAMPLE_HZ)
-        write_program(self._library, self._handle, program, place="accelerator ", weights=True)
+        write_program(self._library, self._handle, program, place="board accelerator ", weights=True)
         self._library.hwquant_reset(self._handle)
 
     def run(self, host: Samples) -> Samples:
@@ -78,7 +101,7 @@ class UsbBench:
 @lru_cache(maxsize=4)
 def _compiled(config: ArrayConfig, checksum: int, window: Window) -> ctypes.CDLL:
     """Compile the board, its memories still empty."""
-    rtlil = to_rtlil(UsbAccelerator(Accelerator(config, checksum=checksum), window))
+    rtlil = to_rtlil(_Clocked(UsbAccelerator(Accelerator(config, checksum=checksum), window)))
     driver = Path(__file__).with_name("usb_driver.cpp").read_text()
     loaded = ctypes.CDLL(str(cxxrtl_backend.compile_design(rtlil, driver)))
     handle = ctypes.c_void_p

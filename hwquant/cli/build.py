@@ -11,7 +11,7 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from hwquant.cli.common import check_writable, emit, json_option, rates_line, write_report
+from hwquant.cli.common import check_writable, emit, json_option, link_option, rates_line, write_report
 from hwquant.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -42,8 +42,11 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", type=click.IntRange(0, (1 << 31) - 1), default=1, show_default=True, help="Of the placement."
 )
+@link_option
 @json_option
-def build(folder: Path, board: str, clock: float | None, effort: Effort, seed: int, as_json: bool) -> None:
+def build(
+    folder: Path, board: str, clock: float | None, effort: Effort, seed: int, link: str, as_json: bool
+) -> None:
     """Make the bitstream of BUILD for a board.
 
     Synthesis, place and route, bitstream, report: in BUILD/boards/BOARD/.
@@ -54,7 +57,7 @@ def build(folder: Path, board: str, clock: float | None, effort: Effort, seed: i
     from hwquant.page import load_record
     from hwquant.page.boards import board_results
 
-    chosen = load_board(board)
+    chosen = load_board(board).linked(link)
     source = load_build(folder)
     # What the report shows besides is read now: damage must not be found after minutes of routing.
     check_writable(folder)
@@ -83,7 +86,8 @@ def build(folder: Path, board: str, clock: float | None, effort: Effort, seed: i
     if vendor or result.bitstream:
         lines.append(f"load it with: hwquant program {quote(str(folder))} --board {quote(board)}")
     lines.append(f"the report is {page}")
-    lines.append(f"with the board at PORT: hwquant run {folder} --port PORT --baud {result.baud} -d DATA.npz")
+    baud = f" --baud {result.baud}" if result.baud else ""
+    lines.append(f"with the board at PORT: hwquant run {folder} --port PORT{baud} -d DATA.npz")
     values = {**asdict(result), "folder": str(place), "page": str(page)}
     emit(as_json, values, *([_resources(result)] if result.used else []), *lines)
 

@@ -46,6 +46,17 @@ def json_option(command: Command) -> Command:
     return as_json(debug(config_option(command)))
 
 
+def link_option(command: Command) -> Command:
+    """Add ``--link``: which of a board's host links is meant."""
+    return click.option(
+        "--link",
+        type=click.Choice(["auto", "uart", "usb"]),
+        default="auto",
+        show_default=True,
+        help="Host link, of a board that has several (hwquant boards); auto is the one that its file names.",
+    )(command)
+
+
 def data_option(command: Command) -> Command:
     """Add the option ``-d DATA.npz``."""
     return click.option(

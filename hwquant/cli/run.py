@@ -50,7 +50,7 @@ def open_board(build: Build, port: str, baud: int | None, simulator: str) -> Ite
 
 
 def built_baud(folder: Path) -> int:
-    """The rate in bit/s of the boards that were built in a build folder.
+    """The rate in bit/s of the boards that were built in a build folder; any where their ports are of USB alone.
 
     Raises
     ------
@@ -59,10 +59,12 @@ def built_baud(folder: Path) -> int:
     """
     from hwquant.board_report import read_board_report
     from hwquant.build import board_reports
+    from hwquant.link.transport import BAUD
 
     rates = {}
     for path in board_reports(folder):
-        rate = read_board_report(path.parent).get("baud")
+        report = read_board_report(path.parent)
+        rate = BAUD if report.get("link") == "usb" else report.get("baud")
         if type(rate) is not int or rate < 1:
             message = f"{path} does not say the baud rate; build for this board again, or give --baud"
             raise Damaged(message, path=str(path))

@@ -134,13 +134,14 @@ class UsbLink(Link):
     """The serial port of a device that was enumerated, as the driver's link; time is that on the cable.
 
     ``faults`` is the probability of each of five accidents in a transaction: a token, data to the device or data from
-    it is damaged, or an acknowledgement in either direction is lost.
+    it is damaged, or an acknowledgement in either direction is lost. ``pauses`` is that of a pause of the host, of up to
+    half a millisecond, before it sends, and before it asks for data.
     """
 
     name = "the cable"
 
-    def __init__(self, host, faults=0.0, seed=0):
-        self.host, self.faults, self.random = host, faults, random.Random(seed)
+    def __init__(self, host, faults=0.0, pauses=0.0, seed=0):
+        self.host, self.faults, self.pauses, self.random = host, faults, pauses, random.Random(seed)
         self.injected = self.out_packets = self.in_packets = self.naks = 0
         self._out = self._in = 0  # toggles
         self._pending = b""
@@ -167,6 +168,10 @@ class UsbLink(Link):
     def close(self):
         self.host.bench.close()
 
+    def _pause(self):
+        if self.random.random() < self.pauses:
+            self.host.idle(self.random.randrange(FRAME // 2))
+
     def _accident(self):
         happens = self.random.random() < self.faults
         self.injected += happens
@@ -184,6 +189,7 @@ class UsbLink(Link):
         return self.host.do(self.host.receive_packet())
 
     def _send(self, data):
+        self._pause()
         pid = (USBPacketID.DATA0, USBPacketID.DATA1)[self._out]
         self._token(USBPacketID.OUT)
         self.host.send(self._damaged(usb_packet.data_packet(pid, data)))
@@ -200,6 +206,7 @@ class UsbLink(Link):
             self._out ^= 1
 
     def _receive(self):
+        self._pause()
         self._token(USBPacketID.IN)
         try:
             pid, *data = self._answer()
