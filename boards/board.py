@@ -143,8 +143,11 @@ class Board:
         """The host links that there are pins and cells for; a board without a device has ports of a UART."""
         if self.device is None:
             return ("uart",)
-        cells = {"uart": True, "usb": self.device.family.usb is not None}
-        return tuple(kind for kind, pins in LINK_PINS.items() if cells[kind] and self.pins.keys() >= set(pins))
+        usb = self.device.family.usb
+        cells = {"uart": True, "usb": usb is not None and usb.possible(self.clock_hz)}
+        return tuple(
+            kind for kind, pins in LINK_PINS.items() if cells[kind] and self.pins.keys() >= set(pins)
+        )
 
     @property
     def ports(self) -> tuple[str, ...]:
@@ -276,7 +279,7 @@ def parse_board(name: str, content: str, where: str) -> Board:
         raise HwquantError(
             f"{where}: pin clock: hertz must be {PIN_FIELDS['clock']['hertz'].must}, and is missing"
         )
-    return Board(
+    board = Board(
         name=name,
         title=values["title"],
         device=device,
@@ -291,6 +294,12 @@ def parse_board(name: str, content: str, where: str) -> Board:
         target_mhz=float(values.get("target_mhz", clock_hz / 1e6)),
         programmer=values.get("programmer", ""),
     )
+    if board.link not in board.links:
+        raise Unsupported(
+            f"{where}: {board.device_name} makes no clocks of USB of {clock_hz / 1e6:g} MHz; take the link uart",
+            where=where,
+        )
+    return board
 
 
 def _toml(content: str, where: str) -> dict[str, Any]:

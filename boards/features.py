@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 from hwquant.boards.contents import DIVISOR, Contents, as_synthesized, kept, used_columns
 from hwquant.boards.families.family import Device, Family
 from hwquant.boards.large_ram import weights_in_large_ram
-from hwquant.boards.pins import LinkKind
 from hwquant.boards.memories import MemoryResources, memory_resources
+from hwquant.boards.pins import LinkKind
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import program_bits
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.board import SerialAccelerator, UsbAccelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import blocks_of
-from hwquant.rtl_templates.facts import Facts
+from hwquant.rtl_templates.facts import KNOWN, Facts
 from hwquant.rtl_templates.jobs import pixel_layout
 from hwquant.rtl_templates.requantize import FINE
 
@@ -45,9 +45,6 @@ LINK_PARTS = {
     "frames",
     "results",
 }
-
-KNOWN = "known"
-"""Name of the feature that is counted in LUTs already."""
 
 
 @dataclass

@@ -5,6 +5,7 @@ Everything appears in ``build/boards/<board>/``, whole or not at all.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -20,6 +21,7 @@ from hwquant.boards.families import FAMILIES
 from hwquant.boards.families.family import Device
 from hwquant.boards.families.flow import OpenFlow, VendorFlow
 from hwquant.boards.large_ram import weights_in_large_ram
+from hwquant.boards.pins import LinkKind
 from hwquant.boards.routing import Router
 from hwquant.boards.top import BoardTop
 from hwquant.build import BOARDS, Build, holding, installed, tidy
@@ -43,6 +45,8 @@ PACKAGES = (
     "amaranth",
 )
 """Packages whose versions a report has."""
+LINK_PACKAGES: Mapping[LinkKind, tuple[str, ...]] = {"uart": (), "usb": ("luna-usb",)}
+"""Those that it has besides, by the link."""
 
 
 @dataclass(frozen=True)
@@ -252,7 +256,8 @@ def _implement(
         attempts=made.attempts,
         seed=made.seed,
         seconds=round(monotonic() - begin, 1),
-        versions=installed("hwquant", *PACKAGES) | (tools.native_versions(device.family) if device else {}),
+        versions=installed("hwquant", *PACKAGES, *LINK_PACKAGES[board.link])
+        | (tools.native_versions(device.family) if device else {}),
     )
 
 

@@ -19,7 +19,7 @@ LINK_PINS: Mapping[LinkKind, tuple[str, ...]] = {
     "usb": ("usb_p", "usb_n", "usb_pull_up"),
 }
 """Functions of the pins that a link needs."""
-PINS = ("clock", *(pin for pins in LINK_PINS.values() for pin in pins), "led")
+PINS = ("clock", *LINK_PINS["uart"], "led", *LINK_PINS["usb"])
 """Functions of pins, which are names of the ports of a board's top."""
 
 HERTZ = integer(1_000_000, 1_000_000_000)

@@ -18,11 +18,12 @@ from typing import Any
 
 from hwquant.boards.contents import Contents
 from hwquant.boards.families.family import Device, Family
-from hwquant.boards.features import KNOWN, facts_for, features_of
+from hwquant.boards.features import facts_for, features_of
 from hwquant.boards.large_ram import large_rams, weight_memory, weights_in_large_ram
 from hwquant.boards.pins import LinkKind
 from hwquant.errors import Unsupported
 from hwquant.program.config import ArrayConfig
+from hwquant.rtl_templates.facts import KNOWN
 
 UNFITTED = {"lut": 0.0, "ff": 1.0}
 """Cost of a bit of what the fit has not seen: registers are counted, logic is too various for a guess."""

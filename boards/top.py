@@ -93,7 +93,8 @@ class BoardTop(Component):
             case SerialAccelerator():
                 m.d.comb += [linked.rx.eq(self.rx), self.tx.eq(linked.tx), led]
             case UsbAccelerator():
-                m.submodules[CABLE] = self._cable(linked)
+                m.submodules[CABLE] = cable = self._cable(linked)
+                m.domains += [cable.usb, cable.usb_io]
                 m.d.comb += [self.usb_pull_up.eq(linked.pull_up), led]
             case _:
                 assert_never(linked)

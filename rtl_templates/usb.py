@@ -9,15 +9,27 @@ from amaranth.lib.fifo import AsyncFIFO
 from amaranth.lib.wiring import Component, In, Out, Signature
 
 from hwquant.link.protocol import FLAG
+from hwquant.link.transport import USB_PRODUCT, USB_VENDOR
 from hwquant.packages import load_package
-from hwquant.rtl_templates.facts import Facts, Inside, MemoryShape
+from hwquant.program.widths import index_bits
+from hwquant.rtl_templates.facts import KNOWN, Facts, Inside, MemoryShape
 
-VENDOR, PRODUCT = 0x1209, 0x0001
-"""The numbers by which a host knows the device: those that pid.codes keeps for tests and private use."""
 PACKET_BYTES = 64
 """Bytes of the largest packet of a bulk endpoint at full speed (USB 2.0, 5.8.3)."""
 QUEUE = 16
 """Bytes between the clock domains, in each direction: more than synchronizers take at any two clocks."""
+
+DEVICE = Facts(
+    registers={"device": 895},
+    redundant={"device": 152},
+    gates={KNOWN: 1571},
+    memories=[
+        *[MemoryShape(4, 8), MemoryShape(4, 2)],
+        MemoryShape(128, 10),
+        *[MemoryShape(PACKET_BYTES, 8)] * 2,
+    ],
+)
+"""LUNA's device (0.2.3) with its PHY; LUTs besides memories, and what is redundant, as Yosys 0.70 counts for ECP5."""
 
 WIRE = Signature({"i": In(1), "o": Out(1), "oe": Out(1)})
 """One of the two wires of a USB cable, at a buffer that drives it while ``oe``."""
@@ -107,8 +119,27 @@ class UsbSerialPort(Component):
 
     @staticmethod
     def facts() -> Facts:
-        """The queues, and LUNA's device as a whole."""
-        return Facts()
+        """The queues, and LUNA's device as a whole: its registers, memories, and LUTs as they were counted."""
+        queues = [_queue_facts("arriving", 8), _queue_facts("leaving", 9)]
+        return Facts(registers={"flagged": 1}, inside=[Inside("device", DEVICE), *queues])
+
+
+def _queue_facts(name: str, width: int) -> Inside:
+    """A queue of Amaranth's: two counters, binary and Gray, in each domain, a level, and synchronizers."""
+    count = index_bits(QUEUE) + 1
+    synchronizers = [
+        Inside("produce_cdc", Facts(registers={"stages": 2 * count})),
+        Inside("consume_cdc", Facts(registers={"stages": 2 * count})),
+        Inside("rst_cdc", Facts(registers={"stages": 2})),
+    ]
+    return Inside(
+        name,
+        Facts(
+            registers={"counters": 5 * count, "level": count, "reset": 1},
+            memories=[MemoryShape(QUEUE, width)],
+            inside=synchronizers,
+        ),
+    )
 
 
 class _Bus:
@@ -172,8 +203,8 @@ def _device(bus: _Bus) -> Any:
 
     return Device(
         bus=bus,
-        idVendor=VENDOR,
-        idProduct=PRODUCT,
+        idVendor=USB_VENDOR,
+        idProduct=USB_PRODUCT,
         manufacturer_string="hwquant",
         product_string="hwquant accelerator",
         max_packet_size=PACKET_BYTES,

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from amaranth.hdl import Const, Instance, Signal
 
 from hwquant.boards.families.usb import USB_HZ, USB_IO_HZ, UsbCells, UsbClocks, UsbWire
-from hwquant.errors import Unsupported
 
 OSCILLATOR = (400_000_000, 800_000_000)
 LEAST_DETECTOR = 3_125_000
@@ -42,12 +41,7 @@ def dividers(input_hz: int) -> Iterator[tuple[Dividers, int]]:
 
 
 def _clocks(input_hz: int, signals: UsbClocks) -> Instance:
-    found = next(dividers(input_hz), None)
-    if found is None:
-        raise Unsupported(
-            f"no PLL setting of ecp5 makes the 48 MHz of USB of {input_hz / 1e6:g} MHz; use the board's UART"
-        )
-    (divide, multiply, post), oscillator = found
+    (divide, multiply, post), oscillator = next(dividers(input_hz))
     feedback = Signal()
     outputs = {"CLKOP": post, "CLKOS": oscillator // USB_IO_HZ, "CLKOS2": oscillator // USB_HZ}
     parameters: dict[str, object] = {}
@@ -86,4 +80,4 @@ def _buffer(wire: UsbWire) -> Instance:
     return Instance("BB", i_I=wire.o, i_T=~wire.oe, o_O=wire.i, io_B=wire.port)
 
 
-USB = UsbCells(_clocks, _buffer)
+USB = UsbCells(lambda input_hz: next(dividers(input_hz), None) is not None, _clocks, _buffer)

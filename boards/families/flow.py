@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hwquant.errors import ToolStopped
+
 if TYPE_CHECKING:
     from hwquant.boards.families.family import Device
 
+CABLE_CLOCK = r"\busb(_io)?_clk(\$\d+)?$"
+"""Names of the nets of a USB cable's clocks, in whichever module of them a net is named after."""
 NETLIST, TIMING = "netlist.json", "timing.json"
 """Name of the file that synthesis writes and place and route reads, and of place and route's report."""
 
@@ -90,9 +95,22 @@ def nextpnr_arguments(job: RoutingJob) -> list[str]:
 
 
 def nextpnr_report(text: str) -> Routed:
-    """Read the report that nextpnr writes for every family."""
+    """Read the report that nextpnr writes for every family.
+
+    Raises
+    ------
+    ToolStopped
+        A clock of a USB cable, which is what it must be, was not reached.
+    """
     report = json.loads(text)
-    clocks = [item["achieved"] for item in report["fmax"].values()]
+    fixed = {name: item for name, item in report["fmax"].items() if re.search(CABLE_CLOCK, name)}
+    for item in fixed.values():
+        if item["achieved"] < item["constraint"]:
+            raise ToolStopped(
+                f"the USB cable's clock of {item['constraint']:.1f} MHz is not reached "
+                f"({item['achieved']:.1f} MHz); try another --seed"
+            )
+    clocks = [item["achieved"] for name, item in report["fmax"].items() if name not in fixed]
     used = {name: item["used"] for name, item in report["utilization"].items() if item["used"]}
     return Routed(min(clocks), used)
 

@@ -55,11 +55,14 @@ class UsbCells:
 
     Attributes
     ----------
+    possible : callable
+        Whether the clocks can be made of an oscillator's, in Hz.
     clocks : callable
-        The PLL, from the oscillator's frequency in Hz and its signals; raises where there are no such settings.
+        The PLL, from the oscillator's frequency in Hz, of which they can be made, and its signals.
     buffer : callable
         The buffer of a wire, from its signals.
     """
 
+    possible: Callable[[int], bool]
     clocks: Callable[[int, UsbClocks], Instance]
     buffer: Callable[[UsbWire], Instance]

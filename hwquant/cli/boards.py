@@ -36,7 +36,16 @@ def boards(as_json: bool) -> None:
             array = largest_array(device)
         clock = f"{item.clock_hz / 1e6:g}" if item.clock_hz else ""
         largest = f"{array[0]}x{array[1]}" if array else ""
-        table.add_row(item.name, item.title, item.device_name, *cells, clock, ", ".join(item.links), str(item.baud), largest)
+        table.add_row(
+            item.name,
+            item.title,
+            item.device_name,
+            *cells,
+            clock,
+            ", ".join(item.links),
+            str(item.baud),
+            largest,
+        )
         result.append(
             {
                 "name": item.name,

@@ -77,7 +77,8 @@ def build(
         lines.append(f"clock {result.clock_mhz:g} MHz{reached}")
     lines.append(f"{result.cycles} cycles a frame")
     if result.clock_mhz:
-        lines.append(rates_line(result.core_frames_per_second, result.frames_per_second, result.link_share))
+        rates = (result.core_frames_per_second, result.frames_per_second, result.link_share)
+        lines.append(rates_line(*rates, result.link))
     lines += [f"note: {note}" for note in result.notes]
     vendor = chosen.vendor
     lines.append(f"wrote {place / (result.bitstream or (vendor.script if vendor else 'top.v'))}")

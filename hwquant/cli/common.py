@@ -201,8 +201,8 @@ def write_report(build: Build, key: str | None, accuracy: Accuracy | None = None
         return write_page(build)
 
 
-def rates_line(core: float, whole: float, link_share: float) -> str:
-    """Inferences a second of the core, and through the host link, and which of the two is the bottleneck."""
+def rates_line(core: float, whole: float, link_share: float, link: str) -> str:
+    """Inferences a second of the core, and through a host link, and which of the two is the bottleneck."""
     slower = f"the host link, with {link_share:.1%} of the time" if link_share > 0.5 else "the core"
-    rates = f"{core:,.0f} frames a second of the core, at most {whole:,.1f} through the host link"
+    rates = f"{core:,.0f} frames a second of the core, at most {whole:,.1f} through the host link ({link})"
     return f"{rates}; the bottleneck is {slower}"

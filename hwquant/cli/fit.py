@@ -120,7 +120,9 @@ def _lines(result: Fit) -> list[str]:
         f"{result.clock_mhz:g} MHz (what routing reaches is known after hwquant build); utilization "
         f"{chosen.utilization:.1%}"
     )
-    rates = rates_line(result.core_frames_per_second, result.frames_per_second, result.link_share)
+    rates = rates_line(
+        result.core_frames_per_second, result.frames_per_second, result.link_share, result.link
+    )
     return [result.reason, *([speed, rates] if result.fits else [])]
 
 

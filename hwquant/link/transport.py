@@ -12,6 +12,8 @@ from hwquant.packages import load_package
 
 BAUD = 1_000_000
 """The rate where it does not matter, as the port is no serial line: a simulated board's, or one of USB alone."""
+USB_VENDOR, USB_PRODUCT = 0x1209, 0x0001
+"""The numbers by which a host knows a board at a USB cable of its own: pid.codes' for tests and private use."""
 WRITE_TIMEOUT = 5.0
 """Seconds after which a port that takes no bytes has failed."""
 
@@ -56,6 +58,30 @@ class Link(ABC):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def usb_port() -> str:
+    """The serial port of the one board that is at a USB cable of its own.
+
+    Raises
+    ------
+    MissingPackage
+        The package pyserial is not installed.
+    HwquantError
+        There is no such board, or there are several.
+    """
+    ports: Any = load_package("serial.tools.list_ports", "pyserial", "link", "a serial port")
+    found = sorted(
+        item.device for item in ports.comports() if (item.vid, item.pid) == (USB_VENDOR, USB_PRODUCT)
+    )
+    if not found:
+        raise HwquantError(
+            f"no USB device has the numbers {USB_VENDOR:04x}:{USB_PRODUCT:04x} of a board; connect the USB port that "
+            "leads to the FPGA, and program the board"
+        )
+    if len(found) > 1:
+        raise HwquantError(f"several boards are connected ({', '.join(found)}); say with --port which")
+    return str(found[0])
 
 
 class SerialLink(Link):

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from fractions import Fraction
+from importlib.util import find_spec
 
 import pytest
 from amaranth.back import rtlil
@@ -14,7 +15,7 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.layout import WindowPacking
 from hwquant.program.raw_inputs import RawInput, single_pixels
 from hwquant.rtl_templates.axi import AxiAccelerator
-from hwquant.rtl_templates.board import SerialAccelerator
+from hwquant.rtl_templates.board import SerialAccelerator, UsbAccelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import DspBudget
 from hwquant.rtl_templates.facts import Facts, Inside
@@ -217,6 +218,19 @@ def test_a_board_is_the_accelerator_and_its_link(divisor, window, loadable):
     size = config(2, 2, weight_slot_bits=16)
     board = SerialAccelerator(accelerator(size, loadable=loadable), divisor, window)
     check(board, SerialAccelerator.facts(size, divisor, window, loadable=loadable))
+
+
+@pytest.mark.skipif(find_spec("luna") is None, reason="luna-usb is not installed")
+def test_a_board_with_a_usb_cable_is_the_accelerator_and_its_link(monkeypatch):
+    """LUNA's device is one component; its tables are logic."""
+    size = config(2, 2)
+    parts = list(made(UsbAccelerator(accelerator(size)), None))
+    inside = [part for part in parts if part[0].startswith("port.device")]
+    registers = [("device", sum(width for _, items, *_ in inside for _, width in items))]
+    memories = [memory for _, _, items, _ in inside for memory in items if memory[3]]
+    whole = [("port.device", registers, memories, []), *(part for part in parts if part not in inside)]
+    monkeypatch.setitem(globals(), "made", lambda component, budget: whole)
+    check(None, UsbAccelerator.facts(size))
 
 
 @pytest.mark.parametrize("wrapper", [AxiAccelerator, WishboneAccelerator])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hwquant.boards.board import PINS, Board
+from hwquant.boards.board import Board
 
 Command = tuple[str, ...]
 
@@ -48,7 +48,7 @@ def commands(name: str, text: str) -> list[Command]:
 def expected(board: Board) -> list[Command]:
     """What a board's constraints must say: its pins, their attributes, its clock, and nothing else."""
     found: list[Command] = []
-    pins = [(port, board.pins[port]) for port in PINS if port in board.pins]
+    pins = [(port, board.pins[port]) for port in board.ports if port in board.pins]
     megahertz = f"{board.clock_hz / 1e6:.6f}".rstrip("0").rstrip(".")
     for port, pin in pins:
         together = "".join(f" {key}={value}" for key, value in pin.attributes.items())

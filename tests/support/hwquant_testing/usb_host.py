@@ -134,8 +134,8 @@ class UsbLink(Link):
     """The serial port of a device that was enumerated, as the driver's link; time is that on the cable.
 
     ``faults`` is the probability of each of five accidents in a transaction: a token, data to the device or data from
-    it is damaged, or an acknowledgement in either direction is lost. ``pauses`` is that of a pause of the host, of up to
-    half a millisecond, before it sends, and before it asks for data.
+    it is damaged, or an acknowledgement in either direction is lost. ``pauses`` is that of a pause of the host, of up
+    to half a millisecond, before it sends, and before it asks for data.
     """
 
     name = "the cable"
@@ -144,7 +144,7 @@ class UsbLink(Link):
         self.host, self.faults, self.pauses, self.random = host, faults, pauses, random.Random(seed)
         self.injected = self.out_packets = self.in_packets = self.naks = 0
         self._out = self._in = 0  # toggles
-        self._pending = b""
+        self._pending = self._packet = b""  # what waits, and what comes again until it is acknowledged
         self._next_frame = 0.0
 
     def clock(self):
@@ -159,8 +159,10 @@ class UsbLink(Link):
             if self.host.bits >= self._next_frame:
                 self._next_frame = self.host.bits // FRAME * FRAME + FRAME
                 self.host.sof()
-            if self._pending:
-                self._send(self._pending[:PACKET])
+            if not self._packet:
+                self._packet, self._pending = self._pending[:PACKET], self._pending[PACKET:]
+            if self._packet:
+                self._send(self._packet)
             if data := self._receive():
                 return data
         return b""
@@ -202,7 +204,7 @@ class UsbLink(Link):
             return
         self.naks += answer == USBPacketID.NAK
         if answer == USBPacketID.ACK:
-            self._pending = self._pending[len(data) :]
+            self._packet = b""
             self._out ^= 1
 
     def _receive(self):
