@@ -54,8 +54,8 @@ class Netlist:
         pll : Instance or None
             The PLL; None where the netlist has none.
         """
-        for connection, place, index in self._open if divisor is not None else ():
-            connection[place] = str(divisor >> index & 1)
+        for connection, place, index in self._open:
+            connection[place] = str((divisor or 0) >> index & 1)
         self._top["ports"] = {name: port for name, port in self._ports.items() if name != DIVISOR}
         if pll is not None:
             cells = [

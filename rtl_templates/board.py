@@ -14,7 +14,7 @@ from hwquant.rtl_templates.dsp import DspBudget
 from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.framing import BEAT, Deframer, Framer
 from hwquant.rtl_templates.link import LinkExecutor
-from hwquant.rtl_templates.ports import word_layout
+from hwquant.rtl_templates.ports import frame_layout, word_layout
 from hwquant.rtl_templates.streams import StreamQueue, StreamRegister
 from hwquant.rtl_templates.uart import Divisor, UartReceiver, UartTransmitter
 from hwquant.rtl_templates.usb import WIRE, UsbSerialPort
@@ -76,7 +76,8 @@ class LinkedAccelerator(Component):
         m.submodules.response = response = StreamRegister(BEAT)
         m.submodules.leaving = leaving = StreamRegister(8)
         word = word_layout(accelerator.config)
-        m.submodules.frames = frames = ResetInserter(reset)(StreamRegister(word, follows=True))
+        beat = frame_layout(accelerator.config)
+        m.submodules.frames = frames = ResetInserter(reset)(StreamRegister(beat, follows=True))
         m.submodules.results = results = ResetInserter(reset)(StreamQueue(word))
         connect(m, received, deframer.bytes)
         connect(m, deframer.packets, request.i)
@@ -114,7 +115,7 @@ def _linked_facts(
         "request": StreamRegister.facts(BEAT.size),
         "response": StreamRegister.facts(BEAT.size),
         "leaving": StreamRegister.facts(8),
-        "frames": StreamRegister.facts(word_layout(config).size),
+        "frames": StreamRegister.facts(frame_layout(config).size),
         "results": StreamQueue.facts(word_layout(config).size),
     }
     return Facts(

@@ -183,7 +183,7 @@ def _device(bus: _Bus) -> Any:
         Part.__name__ = part.__name__
         return Part(endpoint_number=acm.USBSerialDevice._DATA_ENDPOINT_NUMBER, max_packet_size=PACKET_BYTES)
 
-    class Device(acm.USBSerialDevice):  # type: ignore[misc]
+    class Device(acm.USBSerialDevice):  # type: ignore[misc, name-defined]
         def elaborate(self, platform: object) -> Module:
             m = Module()
             m.submodules.usb = usb = usb2.USBDevice(bus=self._bus)
