@@ -74,17 +74,17 @@ class Deframer(Component):
             with m.If(is_flag):
                 m.d.sync += [place.eq(1), escaped.eq(0), ignored.eq(0)]
                 with m.If(((place != 1) | escaped) & ~ignored):
-                    with m.If(intact & ~full):
+                    with m.If(intact):
                         m.d.comb += write.en.eq(1)
                         m.d.sync += filled.eq(filled + 1)
-                    with m.Elif(~intact):
+                    with m.Else():
                         m.d.comb += self.damaged.eq(1)
             with m.Elif(is_escape):
                 m.d.sync += escaped.eq(1)
-            with m.Elif(place == size):  # longer than any packet
+            with m.Elif(full | (place == size)):  # no buffer, or longer than any packet: to its end
                 m.d.sync += ignored.eq(1)
             with m.Else():
-                m.d.comb += [write.en.eq(~full), crc.valid.eq(1)]
+                m.d.comb += [write.en.eq(1), crc.valid.eq(1)]
                 m.d.sync += [place.eq(place + 1), escaped.eq(0)]
         self._leave(m, read, filled, emptied)
         return m
