@@ -16,7 +16,7 @@ from hwquant.boards.board import Board
 
 Command = tuple[str, ...]
 
-_NAME, _VALUE, _MEGAHERTZ = r"([a-z]+)", r"([A-Za-z0-9_.]+)", r"([0-9]+(?:\.[0-9]{1,6})?)"
+_NAME, _VALUE, _MEGAHERTZ = r"([a-z_]+)", r"([A-Za-z0-9_.]+)", r"([0-9]+(?:\.[0-9]{1,6})?)"
 _ATTRIBUTES = r"((?: [A-Z_]+=[A-Za-z0-9_.]+)+)"
 GRAMMARS = {
     "top.lpf": (
