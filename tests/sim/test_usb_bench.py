@@ -116,6 +116,7 @@ def test_a_host_finds_a_serial_port(plugged):
     assert host.do(host.get_configuration())[1] == [1]
     line_coding = (0x80, 0x25, 0, 0, 0, 0, 8)
     assert host.do(host.control_request_out(0x21, 0x20, data=line_coding)) == USBPacketID.DATA1
+    assert host.do(host.control_request_out(0x21, 0x22)) == USBPacketID.STALL, "no line to control"
     assert host.do(host.control_request_in(0xC0, 1, length=4))[0] == USBPacketID.STALL, "the vendor's"
 
 
