@@ -7,7 +7,7 @@
     package = "CABGA381"
     speed = "6"
     programmer = "ulx3s"                            # openFPGALoader --board
-    link = "uart"                                   # of several, the one that is taken: "uart" or "usb"
+    link = "uart"                                   # of several, the one that is taken: uart, usb or ethernet
     baud = 3_000_000                                # the fastest that the converter to USB takes
     latency_ms = 1                                  # what a round trip takes besides the wire
     target_mhz = 100                                # the clock that is tried first
@@ -44,15 +44,19 @@ from hwquant.boards.platforms import from_amaranth
 from hwquant.errors import Damaged, HwquantError, Unsupported
 from hwquant.files import read_ordinary
 from hwquant.link.protocol import LARGE, Window
-from hwquant.link.rate import Line, LinkTime, link_time
+from hwquant.link.rate import GIGABIT, Line, LinkTime, link_time
 from hwquant.names import path_name
 from hwquant.program.program import Program
+from hwquant.rtl_templates.ethernet import LEAST_HZ, Addresses
 from hwquant.rtl_templates.uart import baud_divisor, divisor_constant, fastest_baud
 
 __all__ = ["LARGEST", "PINS", "Board", "board_names", "load_board", "parse_board"]
 
 LATENCY_MS = 1.0
 """A frame of full-speed USB: what FTDI's bridges take in the mode of low latency that the driver asks for."""
+ADDRESSES = Addresses()
+NETWORK_MS = 0.2
+"""A round trip on a network of one switch, with an ordinary host at its end."""
 LARGEST = 16_384
 """Bytes that a board file may have; those that come along have 700 at most."""
 
@@ -99,8 +103,10 @@ class Board:
     pins : mapping of str to Pin
         Pins by function: "clock", those of a host link (:data:`~hwquant.boards.pins.LINK_PINS`), and perhaps "led";
         empty for ports only.
-    link : {"uart", "usb"}
+    link : {"uart", "usb", "ethernet"}
         The host link.
+    addresses : Addresses
+        Who the board is on a network.
     baud : int
         Fastest rate of the UART in bit/s, which its converter takes; slow clocks have a whole part of it.
     latency_ms : float
@@ -120,6 +126,7 @@ class Board:
     clock_hz: int = 0
     pins: Mapping[str, Pin] = field(default_factory=dict)
     link: LinkKind = "uart"
+    addresses: Addresses = ADDRESSES
     baud: int = 115_200
     latency_ms: float = LATENCY_MS
     target_mhz: float = 0.0
@@ -143,8 +150,9 @@ class Board:
         """The host links that there are pins and cells for; a board without a device has ports of a UART."""
         if self.device is None:
             return ("uart",)
-        usb = self.device.family.usb
-        cells = {"uart": True, "usb": usb is not None and usb.possible(self.clock_hz)}
+        family = self.device.family
+        usb = family.usb is not None and family.usb.possible(self.clock_hz)
+        cells: dict[LinkKind, bool] = {"uart": True, "usb": usb, "ethernet": family.rgmii}
         return tuple(
             kind for kind, pins in LINK_PINS.items() if cells[kind] and self.pins.keys() >= set(pins)
         )
@@ -171,6 +179,18 @@ class Board:
             )
         return self
 
+    def serves(self, hertz: float) -> bool:
+        """Whether the host link works at a clock in Hz."""
+        match self.link:
+            case "uart":
+                return fastest_baud(hertz, self.baud) is not None
+            case "usb":
+                return True
+            case "ethernet":
+                return hertz > LEAST_HZ
+            case _:
+                assert_never(self.link)
+
     def rate(self, hertz: float) -> int:
         """The fastest rate in bit/s of the UART at a clock in Hz; 0 where it is not the link.
 
@@ -180,6 +200,11 @@ class Board:
             There is none.
         """
         rate = fastest_baud(hertz, self.baud) if self.link == "uart" else 0
+        if not self.serves(hertz) and rate is not None:
+            raise Unsupported(
+                f"a clock of {hertz / 1e6:g} MHz is too slow for {self.link}; ask for more than {LEAST_HZ / 1e6:g} MHz "
+                "with --clock"
+            )
         if rate is None:
             raise Unsupported(
                 f"a clock of {hertz / 1e6:g} MHz cannot give the {self.baud} baud that {self.name}'s file asks for, "
@@ -203,6 +228,8 @@ class Board:
                 return Line.serial(self.rate(hertz) if hertz else self.baud, latency, self.window)
             case "usb":
                 return Line.usb(latency, self.window)
+            case "ethernet":
+                return Line.ethernet(hertz or GIGABIT, NETWORK_MS / 1e3, self.window)
             case _:
                 assert_never(self.link)
 
@@ -296,7 +323,7 @@ def parse_board(name: str, content: str, where: str) -> Board:
     )
     if board.link not in board.links:
         raise Unsupported(
-            f"{where}: {board.device_name} makes no clocks of USB of {clock_hz / 1e6:g} MHz; take the link uart",
+            f"{where}: {board.device_name} makes no clocks of {board.link} of {clock_hz / 1e6:g} MHz; take the uart",
             where=where,
         )
     return board

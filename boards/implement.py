@@ -45,7 +45,11 @@ PACKAGES = (
     "amaranth",
 )
 """Packages whose versions a report has."""
-LINK_PACKAGES: Mapping[LinkKind, tuple[str, ...]] = {"uart": (), "usb": ("luna-usb",)}
+LINK_PACKAGES: Mapping[LinkKind, tuple[str, ...]] = {
+    "uart": (),
+    "usb": ("luna-usb",),
+    "ethernet": ("liteeth", "litex", "migen"),
+}
 """Those that it has besides, by the link."""
 
 
@@ -68,7 +72,9 @@ class Implementation:
     cells : dict of str to int
         Number of cells of the netlist by type.
     link : str
-        The host link: "uart" or "usb".
+        The host link: "uart", "usb" or "ethernet".
+    address : str
+        Where the board is on a network, as ``hwquant run --port`` takes it; "" where it is on none.
     baud : int
         Rate of a UART in bit/s; 0 where the link is another.
     cycles : int
@@ -103,6 +109,7 @@ class Implementation:
     available: dict[str, int]
     cells: dict[str, int]
     link: str
+    address: str
     baud: int
     cycles: int
     core_frames_per_second: float
@@ -244,6 +251,7 @@ def _implement(
         available=dict(device.resources) if device else {},
         cells=made.cells,
         link=board.link,
+        address=f"udp://{board.addresses.ip}" if board.link == "ethernet" else "",
         baud=board.rate(made.hertz) if made.hertz else board.rate(job.wanted),
         cycles=cycles,
         core_frames_per_second=round(batch * made.hertz / cycles, 1),
@@ -270,7 +278,9 @@ def _on_device(
     top = BoardTop(board, core, job.wanted, tunable=isinstance(family.flow, OpenFlow))
     report("synthesis", 0, 1)
     write_bytes(folder / "top.il", to_rtlil(top, "top", budget).encode())
-    cells = tools.synthesize(folder / "top.il", device)
+    for source, content in top.sources.items():
+        write_bytes(folder / source, content.encode())
+    cells = tools.synthesize(folder / "top.il", device, sources=list(top.sources))
     used = family.count(cells)
     _check_size(used, device)
     name, text = constraints(board, family)

@@ -2,16 +2,19 @@
 
 from typing import assert_never
 
-from amaranth.hdl import ClockDomain, Module
+from amaranth.hdl import Cat, ClockDomain, Module
 from amaranth.lib.wiring import Component, In, Member, Out
 
 from hwquant.boards.board import Board
 from hwquant.boards.clocking import ClockGenerator, usable_clocks
 from hwquant.boards.parameters import CABLE, DIVISOR
+from hwquant.boards.pins import LINK_PINS
 from hwquant.boards.usb_cable import UsbCable
 from hwquant.errors import HwquantError
-from hwquant.rtl_templates.board import SerialAccelerator, UsbAccelerator
+from hwquant.rtl_templates.board import EthernetAccelerator, SerialAccelerator, UsbAccelerator
 from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.ethernet import RGMII, core_verilog
+from hwquant.rtl_templates.liteeth_core import CORE
 from hwquant.rtl_templates.uart import baud_divisor
 
 
@@ -48,6 +51,8 @@ class BoardTop(Component):
     usb_pull_up : Out(1)
         Where the link is USB, instead of the UART: level at the pull-up resistor of D+. The wires ``usb_p`` and
         ``usb_n`` are ports too.
+    eth_rx_clk, eth_rx_ctl, ... : In(1) or Out(1)
+        Where it is Ethernet: the wires of the PHY, :data:`~hwquant.boards.pins.LINK_PINS`.
     led : Out(1)
         Level that switches the board's LED on while a request is being executed.
     divisor : In(...)
@@ -62,6 +67,8 @@ class BoardTop(Component):
                 ports |= {"rx": In(1, init=1), "tx": Out(1, init=1)}
             case "usb":
                 ports |= {"usb_pull_up": Out(1)}
+            case "ethernet":
+                ports |= {name: _member(name) for name in LINK_PINS["ethernet"]}
             case _:
                 assert_never(board.link)
         ports["led"] = Out(1)
@@ -73,9 +80,18 @@ class BoardTop(Component):
         self.hertz = self.clocks.hertz
         self.linked = self._linked(accelerator, tunable)
 
-    def _linked(self, accelerator: Accelerator, tunable: bool) -> SerialAccelerator | UsbAccelerator:
+    @property
+    def sources(self) -> dict[str, str]:
+        """Files of Verilog that the top needs besides, by name."""
+        return {f"{CORE}.v": core_verilog()} if self.board.link == "ethernet" else {}
+
+    def _linked(
+        self, accelerator: Accelerator, tunable: bool
+    ) -> SerialAccelerator | UsbAccelerator | EthernetAccelerator:
         """The accelerator behind the board's link."""
         board = self.board
+        if board.link == "ethernet":
+            return EthernetAccelerator(accelerator, board.addresses, board.window)
         if board.link == "usb":
             return UsbAccelerator(accelerator, board.window)
         divisor = self.divisor if tunable else baud_divisor(self.hertz, board.rate(self.hertz))
@@ -96,6 +112,12 @@ class BoardTop(Component):
                 m.submodules[CABLE] = cable = self._cable(linked)
                 m.domains += [cable.usb, cable.usb_io]
                 m.d.comb += [self.usb_pull_up.eq(linked.pull_up), led]
+            case EthernetAccelerator():
+                for name, member in RGMII.items():
+                    inner = getattr(linked, name)
+                    outer = Cat(getattr(self, pin) for pin in _pins_of(name))
+                    m.d.comb += inner.eq(outer) if member.flow is In else outer.eq(inner)
+                m.d.comb += led
             case _:
                 assert_never(linked)
         return m
@@ -105,3 +127,14 @@ class BoardTop(Component):
         if device is None or device.family.usb is None:
             raise HwquantError(f"the FPGA of {self.board.name} has no cells for a USB cable; use its UART")
         return UsbCable(device.family.usb, self.clock, self.board.clock_hz, linked)
+
+
+def _pins_of(name: str) -> list[str]:
+    """The ports of a PHY's wires of a name."""
+    return [pin for pin in LINK_PINS["ethernet"] if pin.startswith(name)]
+
+
+def _member(pin: str) -> Member:
+    """A port of one of a PHY's wires."""
+    (found,) = (member for name, member in RGMII.items() if pin in _pins_of(name))
+    return found.flow(1)

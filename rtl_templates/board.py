@@ -11,6 +11,7 @@ from hwquant.link.protocol import LARGE, Window
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import DspBudget
+from hwquant.rtl_templates.ethernet import RGMII, Addresses, EthernetPort
 from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.framing import BEAT, Deframer, Framer
 from hwquant.rtl_templates.link import LinkExecutor
@@ -244,3 +245,53 @@ class UsbAccelerator(LinkedAccelerator):
     ) -> Facts:
         """What a board's top is made of; parameters are those of :meth:`SerialAccelerator.facts`."""
         return _linked_facts(config, window, budget, loadable, {"port": UsbSerialPort.facts()})
+
+
+class EthernetAccelerator(LinkedAccelerator):
+    """An accelerator behind a network.
+
+    Throughput: that of :class:`~hwquant.rtl_templates.ethernet.EthernetPort`.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+        The accelerator, with the program in its memories.
+    addresses : Addresses
+        Who the board is.
+    window : Window, default LARGE
+        How much the host may have on its way.
+
+    Members
+    -------
+    eth_rx_clk, eth_rx_ctl, eth_rx_data, eth_tx_clk, eth_tx_ctl, eth_tx_data, eth_reset_n
+        The wires of the PHY, :data:`~hwquant.rtl_templates.ethernet.RGMII`.
+    opened, active : Out(1)
+        Those of :class:`LinkedAccelerator`.
+    """
+
+    def __init__(self, accelerator: Accelerator, addresses: Addresses, window: Window = LARGE):
+        super().__init__(accelerator, window, dict(RGMII))
+        self.port = EthernetPort(addresses)
+
+    def receive(self, m: Module) -> tuple[Any, Statements]:
+        """Add the port."""
+        m.submodules.port = port = self.port
+        names = [name for name, member in RGMII.items() if member.flow is In]
+        return port.received, [getattr(port, name).eq(getattr(self, name)) for name in names]
+
+    def transmit(self, m: Module) -> tuple[Any, Statements]:
+        """The port takes the bytes too."""
+        port = self.port
+        names = [name for name, member in RGMII.items() if member.flow is Out]
+        return port.sent, [getattr(self, name).eq(getattr(port, name)) for name in names]
+
+    @staticmethod
+    def facts(
+        config: ArrayConfig,
+        window: Window = LARGE,
+        budget: DspBudget | None = None,
+        *,
+        loadable: bool = False,
+    ) -> Facts:
+        """What a board's top is made of; parameters are those of :meth:`SerialAccelerator.facts`."""
+        return _linked_facts(config, window, budget, loadable, {"port": EthernetPort.facts()})

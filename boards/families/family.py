@@ -84,6 +84,8 @@ class Family:
         flip-flops, 0..1, that take a cell of their own; 0 where the two are independent.
     routable : mapping of str to float, optional
         Share of a resource that may be used, above which placing and routing get slow or fail; 1 for those not named.
+    rgmii : bool, default False
+        Whether LiteEth has a PHY for it.
     usb : UsbCells or None, default None
         Its cells for a USB cable; None where it can have none.
     blocks : str, default ""
@@ -107,6 +109,7 @@ class Family:
     shift_registers: ShiftRegisters | None = None
     lone_registers: float = 0.0
     routable: Mapping[str, float] = field(default_factory=lambda: ROUTABLE)
+    rgmii: bool = False
     usb: UsbCells | None = None
     blocks: str = ""
     notes: tuple[str, ...] = ()

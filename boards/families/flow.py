@@ -13,8 +13,8 @@ from hwquant.errors import ToolStopped
 if TYPE_CHECKING:
     from hwquant.boards.families.family import Device
 
-CABLE_CLOCK = r"\busb(_io)?_clk(\$\d+)?$"
-"""Names of the nets of a USB cable's clocks, in whichever module of them a net is named after."""
+LINK_CLOCK = r"\b(usb(_io)?_clk|eth_[rt]x_clk|rgmii_clocks_rx)(\$\d+)?(\$TRELLIS_IO_IN)?$"
+"""Names of the nets of a link's own clocks, in whichever module of them a net is named after."""
 NETLIST, TIMING = "netlist.json", "timing.json"
 """Name of the file that synthesis writes and place and route reads, and of place and route's report."""
 
@@ -100,14 +100,14 @@ def nextpnr_report(text: str) -> Routed:
     Raises
     ------
     ToolStopped
-        A clock of a USB cable, which is what it must be, was not reached.
+        A clock of the link, which is what it must be, was not reached.
     """
     report = json.loads(text)
-    fixed = {name: item for name, item in report["fmax"].items() if re.search(CABLE_CLOCK, name)}
+    fixed = {name: item for name, item in report["fmax"].items() if re.search(LINK_CLOCK, name)}
     for item in fixed.values():
         if item["achieved"] < item["constraint"]:
             raise ToolStopped(
-                f"the USB cable's clock of {item['constraint']:.1f} MHz is not reached "
+                f"the link's clock of {item['constraint']:.1f} MHz is not reached "
                 f"({item['achieved']:.1f} MHz); try another --seed"
             )
     clocks = [item["achieved"] for name, item in report["fmax"].items() if name not in fixed]

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from ipaddress import IPv4Address
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from hwquant.cli.common import check_writable, emit, json_option, link_option, rates_line, write_report
+from hwquant.cli.outputs import check_ignored
 from hwquant.cli.progress import progress
 
 if TYPE_CHECKING:
     from hwquant.boards.clock_search import Effort
     from hwquant.boards.implement import Implementation
+
+
+class _Address(click.ParamType):
+    name = "address"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> IPv4Address:
+        try:
+            return IPv4Address(value)
+        except ValueError as error:
+            self.fail(str(error), param, context)
+
+
+ADDRESS = _Address()
 
 
 @click.command()
@@ -43,9 +60,21 @@ if TYPE_CHECKING:
     "--seed", type=click.IntRange(0, (1 << 31) - 1), default=1, show_default=True, help="Of the placement."
 )
 @link_option
+@click.option(
+    "--ip", type=ADDRESS, metavar="ADDRESS", help="Of the board on its network.  [default: 192.168.1.50]"
+)
 @json_option
+@click.pass_context
 def build(
-    folder: Path, board: str, clock: float | None, effort: Effort, seed: int, link: str, as_json: bool
+    context: click.Context,
+    folder: Path,
+    board: str,
+    clock: float | None,
+    effort: Effort,
+    seed: int,
+    link: str,
+    ip: IPv4Address | None,
+    as_json: bool,
 ) -> None:
     """Make the bitstream of BUILD for a board.
 
@@ -58,6 +87,10 @@ def build(
     from hwquant.page.boards import board_results
 
     chosen = load_board(board).linked(link)
+    if chosen.link != "ethernet":
+        check_ignored(context, "ip", reason=f"means nothing where the link is {chosen.link}; leave it out")
+    if ip is not None:
+        chosen = replace(chosen, addresses=replace(chosen.addresses, ip=ip))
     source = load_build(folder)
     # What the report shows besides is read now: damage must not be found after minutes of routing.
     check_writable(folder)
@@ -87,8 +120,8 @@ def build(
     if vendor or result.bitstream:
         lines.append(f"load it with: hwquant program {quote(str(folder))} --board {quote(board)}")
     lines.append(f"the report is {page}")
-    baud = f" --baud {result.baud}" if result.baud else ""
-    lines.append(f"with the board at PORT: hwquant run {folder} --port PORT{baud} -d DATA.npz")
+    port = f"{result.address or 'PORT'}{f' --baud {result.baud}' if result.baud else ''}"
+    lines.append(f"with the board connected: hwquant run {folder} --port {port} -d DATA.npz")
     values = {**asdict(result), "folder": str(place), "page": str(page)}
     emit(as_json, values, *([_resources(result)] if result.used else []), *lines)
 

@@ -50,7 +50,7 @@ def link_option(command: Command) -> Command:
     """Add ``--link``: which of a board's host links is meant."""
     return click.option(
         "--link",
-        type=click.Choice(["auto", "uart", "usb"]),
+        type=click.Choice(["auto", "uart", "usb", "ethernet"]),
         default="auto",
         show_default=True,
         help="Host link, of a board that has several (hwquant boards); auto is the one that its file names.",

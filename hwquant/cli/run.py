@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SIMULATED, USB = "sim", "usb"
 """Ports that are none of the system's: a simulated board, and the board that is found by its USB numbers."""
+NETWORK = r"udp://([^/:]+)(?::([0-9]{1,5}))?"
+"""A board on a network."""
 MISMATCH = 1
 
 
@@ -35,8 +37,12 @@ def open_board(build: Build, port: str, baud: int | None, simulator: str) -> Ite
     """Open a session with a board on a port, or with a simulated one, that holds the build's program."""
     from hwquant.driver import connect
     from hwquant.link import SerialLink
-    from hwquant.link.transport import BAUD, usb_port
+    from hwquant.link.transport import BAUD, UdpLink, usb_port
 
+    if network := re.fullmatch(NETWORK, port):
+        with UdpLink(network[1], *([int(network[2])] if network[2] else [])) as link:
+            yield connect(link, build.qgraph, build.program)
+        return
     load_package("serial", "pyserial", "link", "a serial port")  # before a simulator is built
     rate = baud or (BAUD if port in (SIMULATED, USB) else built_baud(build.folder))
     options = {}
@@ -68,7 +74,7 @@ def built_baud(folder: Path) -> int:
     rates = {}
     for path, report in reports.items():
         rate = report.get("baud")
-        if report.get("link") == "usb":
+        if report.get("link") in ("usb", "ethernet"):
             continue
         if type(rate) is not int or rate < 1:
             message = f"{path} does not say the baud rate; build for this board again, or give --baud"
@@ -144,8 +150,8 @@ def lines(result: dict[str, Any], port: str) -> list[str]:
 @click.option(
     "--port",
     required=True,
-    help=f"Serial port of the board, such as /dev/ttyUSB0; {USB}: the board at a USB cable of its own; {SIMULATED}: "
-    "the whole board, simulated.",
+    help=f"Serial port of the board, such as /dev/ttyUSB0; {USB}: the board at a USB cable of its own; "
+    f"udp://ADDRESS: a board on a network; {SIMULATED}: the whole board, simulated.",
 )
 @data_option
 @count_option
@@ -183,12 +189,14 @@ def run(
     from hwquant.clipping import check_inputs
     from hwquant.data import load_samples
 
-    meaningless = {SIMULATED: ("baud",), USB: ("baud", "simulator")}.get(port, ("simulator",))
+    other = port == USB or re.fullmatch(NETWORK, port)
+    meaningless = ("baud", "simulator") if other else ("baud",) if port == SIMULATED else ("simulator",)
     check_ignored(context, *meaningless, reason=f"means nothing with --port {port}; leave it out")
     loaded = load_build(build)
     samples = load_samples(data, loaded.qgraph.given_inputs, count)
     if (
-        port not in (SIMULATED, USB)
+        port != SIMULATED
+        and not other
         and not Path(port).exists()
         and not re.fullmatch(r"COM[0-9]+", port, re.IGNORECASE)
     ):

@@ -22,6 +22,12 @@ USB_BYTES = 12_000_000 / 8
 """Bytes of a full-speed USB cable in a second, both directions together."""
 
 
+GIGABIT = 125e6
+"""Bytes of Ethernet in a second, in each direction."""
+DATAGRAM = 66
+"""Bytes on the wire that a datagram of UDP takes besides: preamble, Ethernet, IP, UDP, check and gap."""
+
+
 @dataclass(frozen=True)
 class Packets:
     """How a line that carries one packet at a time, in either direction, cuts bytes.
@@ -59,12 +65,15 @@ class Line:
         How much may be on its way.
     packets : Packets or None, default None
         How bytes are cut, where both directions share the line; None where each has its own.
+    datagram : int, default 0
+        Bytes on the line that each request and each answer takes besides.
     """
 
     bytes_per_second: float
     latency: float
     window: Window
     packets: Packets | None = None
+    datagram: int = 0
 
     @classmethod
     def serial(cls, baud: int, latency: float, window: Window) -> Line:
@@ -75,6 +84,11 @@ class Line:
     def usb(cls, latency: float, window: Window) -> Line:
         """A cable of full-speed USB, with a latency in s."""
         return cls(USB_BYTES, latency, window, FULL_SPEED)
+
+    @classmethod
+    def ethernet(cls, hertz: float, latency: float, window: Window) -> Line:
+        """A network of 1 Gbit/s, with a latency in s; the board takes a byte a cycle of its clock in Hz."""
+        return cls(min(GIGABIT, hertz), latency, window, datagram=DATAGRAM)
 
     def sent(self, count: int) -> int:
         """Bytes on the line for so many that follow each other."""
@@ -172,11 +186,12 @@ def link_time(frame: tuple[int, int], result: tuple[int, int], line: Line) -> Li
     writes, reads = -(-beats // line.window.words(beat)), -(-words // each)
     requests = writes + reads
     # A read names the number of words in a byte; writes are answered without a payload.
-    to_board = FRAMING * requests + beats * beat + reads
-    results = [FRAMING + word * min(each, words - first) for first in range(0, words, each)]
-    answers = [FRAMING] * writes + results
+    framing = FRAMING + line.datagram
+    to_board = framing * requests + beats * beat + reads
+    results = [framing + word * min(each, words - first) for first in range(0, words, each)]
+    answers = [framing] * writes + results
     # While the board is at the last of the reads, the rest of the window can come.
-    room = (line.window.packets - 1) * (FRAMING + line.window.words(beat) * beat)
+    room = (line.window.packets - 1) * (framing + line.window.words(beat) * beat)
     second = line.bytes_per_second
     return LinkTime(
         bytes=to_board + sum(answers),

@@ -16,7 +16,7 @@ from hwquant.boards.board import Board
 
 Command = tuple[str, ...]
 
-_NAME, _VALUE, _MEGAHERTZ = r"([a-z_]+)", r"([A-Za-z0-9_.]+)", r"([0-9]+(?:\.[0-9]{1,6})?)"
+_NAME, _VALUE, _MEGAHERTZ = r"([a-z0-9_]+)", r"([A-Za-z0-9_.]+)", r"([0-9]+(?:\.[0-9]{1,6})?)"
 _ATTRIBUTES = r"((?: [A-Z_]+=[A-Za-z0-9_.]+)+)"
 GRAMMARS = {
     "top.lpf": (
@@ -68,6 +68,7 @@ def expected(board: Board) -> list[Command]:
     match board.device.family.name:
         case "ecp5":
             found.append(("FREQUENCY", "clock", megahertz))
+            found += [("FREQUENCY", "eth_rx_clk", "125")] if "eth_rx_clk" in board.ports else []
         case "ice40":
             found.append(("set_frequency", "clock", megahertz))
         case "xilinx7":

@@ -1,0 +1,64 @@
+"""LiteEth's core in Verilog, in a folder: ``python -m hwquant.rtl_templates.liteeth_core FOLDER``."""
+
+import sys
+from typing import Any
+
+from hwquant.link.transport import UDP_PORT
+from hwquant.rtl_templates.udp import WORD_BYTES
+
+CORE = "liteeth_core"
+"""Name of the module that LiteEth generates."""
+DELAY = 2e-9
+"""Seconds by which clocks are late behind data at RGMII: in the FPGA, not in the PHY or on the board."""
+ARRIVING_WORDS = 512
+"""Words that may wait where the wire is faster than the core's clock: a window of requests."""
+FIELDS = ("valid", "data", "last", "last_be", "length", "src_port", "dst_port", "ip_address")
+"""Signals of a datagram's words, besides ``ready``."""
+
+
+def builder(place: str) -> Any:
+    """What writes the core into a folder; LiteEth's own generator has no port with a number of ours."""
+    from liteeth import gen
+    from litex.build.generic_platform import Pins, Subsignal
+    from litex.build.lattice import LatticePlatform
+    from litex.soc.integration.builder import Builder
+
+    class Core(gen.UDPCore):  # type: ignore[misc, name-defined]
+        def add_raw_port(self, platform: Any, name: str, port_cfg: Any) -> None:
+            platform.add_extension(gen.get_udp_raw_port_ios(name, data_width=8 * WORD_BYTES))
+            outer = platform.request(name)
+            inner = self.core.udp.crossbar.get_port(port_cfg["port"], dw=8 * WORD_BYTES)
+            self.comb += [getattr(inner.sink, item).eq(getattr(outer, f"sink_{item}")) for item in FIELDS]
+            self.comb += [getattr(outer, f"source_{item}").eq(getattr(inner.source, item)) for item in FIELDS]
+            self.comb += [outer.sink_ready.eq(inner.sink.ready), inner.source.ready.eq(outer.source_ready)]
+
+    def wires(**widths: int) -> list[Any]:
+        return [Subsignal(name, Pins(width)) for name, width in widths.items()]
+
+    platform = LatticePlatform("LFE5U-25F-6BG381C", io=[], toolchain="trellis")
+    single = {"sys_clock": 1, "sys_reset": 1, "mac_address": 48, "ip_address": 32}
+    platform.add_extension(
+        [
+            *((name, 0, Pins(width)) for name, width in single.items()),
+            ("rgmii_clocks", 0, *wires(tx=1, rx=1)),
+            ("rgmii", 0, *wires(rst_n=1, rx_ctl=1, rx_data=4, tx_ctl=1, tx_data=4)),
+        ]
+    )
+    core = Core(
+        platform,
+        {
+            "phy": gen.liteeth_phys.LiteEthECP5PHYRGMII,
+            "clk_freq": 100_000_000,
+            "core": "udp",
+            "data_width": 8 * WORD_BYTES,
+            "rx_cdc_depth": ARRIVING_WORDS,
+            "phy_tx_delay": DELAY,
+            "phy_rx_delay": DELAY,
+            "udp_ports": {"link": {"mode": "raw", "port": UDP_PORT}},
+        },
+    )
+    return Builder(core, output_dir=place, compile_gateware=False, compile_software=False)
+
+
+if __name__ == "__main__":
+    builder(sys.argv[1]).build(build_name=CORE)
