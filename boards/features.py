@@ -19,7 +19,7 @@ from hwquant.boards.pins import LinkKind
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import program_bits
 from hwquant.program.widths import index_bits
-from hwquant.rtl_templates.board import SerialAccelerator, UsbAccelerator
+from hwquant.rtl_templates.board import EthernetAccelerator, SerialAccelerator, UsbAccelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import blocks_of
 from hwquant.rtl_templates.facts import KNOWN, Facts
@@ -84,8 +84,9 @@ def part_named(path: str) -> str:
 def facts_for(config: ArrayConfig, device: Device, *, link: bool, kind: LinkKind = "uart") -> Facts:
     """The facts of what is synthesized: an accelerator, or a board's top with it and a ``link`` of a kind."""
     budget, loadable = device.budget(config), weights_in_large_ram(config, device)
-    if link and kind == "usb":
-        return UsbAccelerator.facts(config, device.family.window, budget, loadable=loadable)
+    if link and kind != "uart":
+        top = UsbAccelerator if kind == "usb" else EthernetAccelerator
+        return top.facts(config, device.family.window, budget, loadable=loadable)
     if link:
         return SerialAccelerator.facts(config, DIVISOR, device.family.window, budget, loadable=loadable)
     return Accelerator.facts(config, budget, loadable=loadable)

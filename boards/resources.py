@@ -79,7 +79,7 @@ def estimate_resources(
         Whether to count what a board's top has besides: the link and its executor.
     contents : Contents or None, optional
         Bits of the read-only memories that are hardware at all (:meth:`Contents.of_program`); None for all of them.
-    kind : {"uart", "usb"}
+    kind : {"uart", "usb", "ethernet"}
         The link.
 
     Raises

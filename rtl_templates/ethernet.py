@@ -16,10 +16,15 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.errors import ToolStopped, require
 from hwquant.packages import check_version
-from hwquant.rtl_templates.facts import Facts, Inside
+from hwquant.rtl_templates.facts import KNOWN, Facts, Inside
 from hwquant.rtl_templates.liteeth_core import CORE, FIELDS
 from hwquant.rtl_templates.udp import UdpPort
 
+LITEETH = Facts(
+    registers={},
+    gates={KNOWN: 0},
+)
+"""LiteEth's core (2024.12), as Yosys 0.70 counts it for ECP5."""
 RGMII = {
     "eth_rx_clk": In(1),
     "eth_rx_ctl": In(1),
@@ -145,4 +150,4 @@ class EthernetPort(Component):
     @staticmethod
     def facts() -> Facts:
         """The port, and LiteEth's core as a whole."""
-        return Facts(inside=[Inside("udp", UdpPort.facts())])
+        return Facts(inside=[Inside("udp", UdpPort.facts()), Inside("core", LITEETH)])

@@ -7,6 +7,8 @@ from amaranth.lib.wiring import Component, In, Out, Signature
 
 from hwquant.link.protocol import FLAG
 from hwquant.link.transport import UDP_PORT
+from hwquant.program.widths import index_bits
+from hwquant.rtl_templates.facts import Facts, Inside, MemoryShape
 
 WORD_BYTES = 4
 WORDS, DATAGRAMS = 256, 16
@@ -68,7 +70,8 @@ class UdpPort(Component):
 
     def _receive(self, m: Module) -> None:
         arriving = self.arriving
-        word, left = Signal(8 * WORD_BYTES), Signal(range(WORD_BYTES + 1))
+        word = Signal(8 * WORD_BYTES)
+        left = Signal(range(WORD_BYTES + 1))
         m.d.comb += [
             self.received.payload.eq(word[:8]),
             self.received.valid.eq(left != 0),
@@ -90,8 +93,10 @@ class UdpPort(Component):
         m.submodules.words = words = SyncFIFOBuffered(width=8 * WORD_BYTES, depth=WORDS)
         m.submodules.lengths = lengths = SyncFIFOBuffered(width=16, depth=DATAGRAMS)
         leaving = self.leaving
-        flagged, taken = Signal(), Signal()
-        gathered, length = Signal(8 * (WORD_BYTES - 1)), Signal(16)
+        flagged = Signal()  # the byte before was the first of the flags at an end
+        taken = Signal()
+        gathered = Signal(8 * (WORD_BYTES - 1))
+        length = Signal(16)
         place = length[: (WORD_BYTES - 1).bit_length()]
         flag = self.sent.payload == FLAG
         last = flag & flagged
@@ -128,3 +133,25 @@ class UdpPort(Component):
         ]
         with m.If(moved):
             m.d.sync += done.eq(Mux(leaving.last, 0, done + WORD_BYTES))
+
+    @staticmethod
+    def facts() -> Facts:
+        """A word that arrives, one that leaves, and the queues."""
+        bits = 8 * WORD_BYTES
+        return Facts(
+            registers={
+                "arriving": bits + index_bits(WORD_BYTES + 1),
+                "host": 32 + 16,
+                "leaving": bits - 8 + 1,
+                "lengths": 2 * 16,
+            },
+            muxes={"leaving": bits},
+            inside=[_queue("words", WORDS, bits), _queue("lengths", DATAGRAMS, 16)],
+        )
+
+
+def _queue(name: str, depth: int, width: int) -> Inside:
+    """A queue of Amaranth's, with an output register that is the memory's."""
+    bits = index_bits(depth)
+    registers = {"pointers": 2 * bits, "level": bits, "valid": 1}
+    return Inside(name, Facts(registers=registers, memories=[MemoryShape(depth - 1, width)]))

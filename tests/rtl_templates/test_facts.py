@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from importlib.util import find_spec
 
@@ -15,9 +16,10 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.layout import WindowPacking
 from hwquant.program.raw_inputs import RawInput, single_pixels
 from hwquant.rtl_templates.axi import AxiAccelerator
-from hwquant.rtl_templates.board import SerialAccelerator, UsbAccelerator
+from hwquant.rtl_templates.board import EthernetAccelerator, SerialAccelerator, UsbAccelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import DspBudget
+from hwquant.rtl_templates.ethernet import Addresses
 from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.wishbone import WishboneAccelerator
 
@@ -236,6 +238,19 @@ def test_a_board_with_a_usb_cable_is_the_accelerator_and_its_link(monkeypatch):
     whole = [("port.device", registers, memories, []), *(part for part in parts if part not in inside)]
     monkeypatch.setitem(globals(), "made", lambda component, budget: whole)
     check(None, UsbAccelerator.facts(size))
+
+
+def test_a_board_on_a_network_is_the_accelerator_and_its_link():
+    """LiteEth's core is a black box."""
+    size = config(2, 2)
+    facts = EthernetAccelerator.facts(size)
+    (port,) = (item for item in facts.inside if item.name == "port")
+    without = [item for item in port.facts.inside if item.name != "core"]
+    inside = [
+        replace(item, facts=replace(item.facts, inside=without)) if item is port else item
+        for item in facts.inside
+    ]
+    check(EthernetAccelerator(accelerator(size), Addresses()), replace(facts, inside=inside))
 
 
 @pytest.mark.parametrize("wrapper", [AxiAccelerator, WishboneAccelerator])
