@@ -16,15 +16,16 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.errors import ToolStopped, require
 from hwquant.packages import check_version
-from hwquant.rtl_templates.facts import KNOWN, Facts, Inside
-from hwquant.rtl_templates.liteeth_core import CORE, FIELDS
+from hwquant.rtl_templates.facts import KNOWN, Facts, Inside, MemoryShape
+from hwquant.rtl_templates.liteeth_core import ARRIVING_WORDS, CORE, FIELDS
 from hwquant.rtl_templates.udp import UdpPort
 
 LITEETH = Facts(
-    registers={},
-    gates={KNOWN: 0},
+    registers={"core": 2242},
+    gates={KNOWN: 3785},
+    memories=[MemoryShape(ARRIVING_WORDS, 42, apart=True)],
 )
-"""LiteEth's core (2024.12), as Yosys 0.70 counts it for ECP5."""
+"""LiteEth's core (2024.12), as Yosys 0.70 counts it for ECP5, small memories among its LUTs."""
 RGMII = {
     "eth_rx_clk": In(1),
     "eth_rx_ctl": In(1),

@@ -11,6 +11,9 @@ from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts, Inside, MemoryShape
 
 WORD_BYTES = 4
+LEAST = 18
+"""Bytes of the shortest datagram: with it a frame has the 64 that Ethernet asks for. LiteEth adds none; flags behind a
+packet mean nothing."""
 WORDS, DATAGRAMS = 256, 16
 """Room for bytes to the host, in words, and for the lengths of datagrams."""
 
@@ -98,11 +101,15 @@ class UdpPort(Component):
         gathered = Signal(8 * (WORD_BYTES - 1))
         length = Signal(16)
         place = length[: (WORD_BYTES - 1).bit_length()]
+        padding = Signal()  # the packet is complete, and shorter than a frame may be
+        room = words.w_rdy & lengths.w_rdy
+        byte = Mux(padding, FLAG, self.sent.payload)
         flag = self.sent.payload == FLAG
-        last = flag & flagged
+        end = padding | (flag & flagged)
+        last = end & (length >= LEAST - 1)
         m.d.comb += [
-            self.sent.ready.eq(words.w_rdy & lengths.w_rdy),
-            taken.eq(self.sent.valid & self.sent.ready),
+            self.sent.ready.eq(room & ~padding),
+            taken.eq(room & (padding | self.sent.valid)),
             lengths.w_data.eq(length + 1),
             lengths.w_en.eq(taken & last),
             words.w_en.eq(taken & (last | place.all())),
@@ -110,13 +117,17 @@ class UdpPort(Component):
         with m.Switch(place):
             for before in range(WORD_BYTES):
                 with m.Case(before):
-                    m.d.comb += words.w_data.eq(Cat(gathered[: 8 * before], self.sent.payload))
+                    m.d.comb += words.w_data.eq(Cat(gathered[: 8 * before], byte))
         with m.If(taken):
-            m.d.sync += [flagged.eq(flag & ~last), length.eq(Mux(last, 0, length + 1))]
+            m.d.sync += [
+                flagged.eq(flag & ~end),
+                padding.eq(end & ~last),
+                length.eq(Mux(last, 0, length + 1)),
+            ]
             with m.Switch(place):
                 for before in range(WORD_BYTES - 1):
                     with m.Case(before):
-                        m.d.sync += gathered[8 * before : 8 * before + 8].eq(self.sent.payload)
+                        m.d.sync += gathered[8 * before : 8 * before + 8].eq(byte)
         done = Signal(16)
         rest = Signal(17)
         moved = leaving.valid & leaving.ready
@@ -142,7 +153,7 @@ class UdpPort(Component):
             registers={
                 "arriving": bits + index_bits(WORD_BYTES + 1),
                 "host": 32 + 16,
-                "leaving": bits - 8 + 1,
+                "leaving": bits - 8 + 2,
                 "lengths": 2 * 16,
             },
             muxes={"leaving": bits},

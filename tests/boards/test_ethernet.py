@@ -10,8 +10,10 @@ from hwquant_testing.small_networks import Net
 from hwquant.boards.board import load_board
 from hwquant.boards.clocking import usable_clocks
 from hwquant.boards.constraints import constraints
+from hwquant.boards.contents import Contents
 from hwquant.boards.families.flow import nextpnr_report
 from hwquant.boards.implement import implement
+from hwquant.boards.needs import needs
 from hwquant.boards.pins import LINK_PINS
 from hwquant.boards.top import BoardTop
 from hwquant.build import write_build
@@ -69,6 +71,19 @@ def test_frames_a_second_follow_from_bytes_datagrams_and_the_core(board, program
     assert board.line(200e6).bytes_per_second == 125e6
     core = 1e-3
     assert board.link_time(program, 100e6).frames_per_second(core) == pytest.approx(1e3, rel=0.05)
+
+
+def test_what_fits_counts_the_core(program):
+    """As Yosys counted them: 6,688 and 2,236 LUTs, 3,967 and 1,540 flip-flops, 5 and 2 RAMs, for another network."""
+    device, contents = load_board("colorlight-i5").device, Contents.of_program(program)
+    used = {
+        kind: {need.resource: need.needed for need in needs(program.config, device, contents, kind=kind)}
+        for kind in ("uart", "ethernet")
+    }
+    more = {name: used["ethernet"][name] - used["uart"][name] for name in used["uart"]}
+    assert more["lut"] == pytest.approx(4452, rel=0.01)
+    assert more["ff"] == pytest.approx(2427, rel=0.01)
+    assert (more["dsp"], more["ram"]) == (0, 3)
 
 
 @pytest.mark.parametrize("address", ["192.168.1.50", "10.0.0.7"])

@@ -181,6 +181,21 @@ def test_a_board_at_a_usb_cable_has_no_rate_and_is_found_by_its_numbers(
     hwquant(*command, "--baud", 9600).fails("--baud means nothing with --port usb; leave it out")
 
 
+def test_a_board_on_a_network_that_does_not_answer_is_an_error(hwquant, build, data, monkeypatch):
+    from hwquant.link import session
+
+    monkeypatch.setattr(session.Session.__init__, "__defaults__", (0.01, 3, 5, 20.0, time.monotonic))
+    command = ("run", build.folder, "-d", data, "--port")
+    hwquant(*command, "udp://127.0.0.1:9").fails("no answer from the board on udp://127.0.0.1:9 to OPEN")
+    hwquant(*command, "udp://no.such.name.invalid").fails(
+        "there is no way to udp://no.such.name.invalid:5005"
+    )
+    hwquant(*command, "udp://127.0.0.1", "--baud", 9600).fails(
+        "--baud means nothing with --port udp://127.0.0.1"
+    )
+    hwquant(*command, "udp://").fails("there is no port udp://; connect the board")
+
+
 def test_a_port_where_nobody_answers_is_an_error(hwquant, build, data, monkeypatch):
     from hwquant.link import session
 
