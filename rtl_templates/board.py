@@ -263,8 +263,10 @@ class EthernetAccelerator(LinkedAccelerator):
 
     Members
     -------
-    eth_rx_clk, eth_rx_ctl, eth_rx_data, eth_tx_clk, eth_tx_ctl, eth_tx_data, eth_reset_n
-        The wires of the PHY, :data:`~hwquant.rtl_templates.ethernet.RGMII`.
+    eth_rx_clk, eth_rx_ctl, eth_rx_data : In(...)
+        Wires from the PHY; see :class:`~hwquant.rtl_templates.ethernet.EthernetPort`.
+    eth_tx_clk, eth_tx_ctl, eth_tx_data, eth_reset_n : Out(...)
+        Wires to the PHY.
     opened, active : Out(1)
         Those of :class:`LinkedAccelerator`.
     """

@@ -3,12 +3,10 @@
 import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from ipaddress import IPv4Address
-from pathlib import Path
 from typing import Any
 
 from amaranth.hdl import ClockSignal, Const, Instance, Module, ResetSignal
@@ -16,14 +14,13 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.errors import ToolStopped, require
 from hwquant.packages import check_version
-from hwquant.rtl_templates.facts import KNOWN, Facts, Inside, MemoryShape
-from hwquant.rtl_templates.liteeth_core import ARRIVING_WORDS, CORE, FIELDS
+from hwquant.rtl_templates.facts import KNOWN, Facts, Inside
+from hwquant.rtl_templates.liteeth_core import CORE, FIELDS
 from hwquant.rtl_templates.udp import UdpPort
 
 LITEETH = Facts(
     registers={"core": 2242},
     gates={KNOWN: 3785},
-    memories=[MemoryShape(ARRIVING_WORDS, 42, apart=True)],
 )
 """LiteEth's core (2024.12), as Yosys 0.70 counts it for ECP5, small memories among its LUTs."""
 RGMII = {
@@ -75,17 +72,13 @@ def core_verilog() -> str:
     if find_spec("liteeth") is None:
         raise require("liteeth", "ethernet", "an Ethernet link")
     check_version("liteeth", "ethernet", "an Ethernet link")
-    with tempfile.TemporaryDirectory() as place:
-        command = [sys.executable, "-W", "ignore", "-m", "hwquant.rtl_templates.liteeth_core", place]
-        done = subprocess.run(
-            command, env={**os.environ, "PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise ToolStopped(
-                f"LiteEth stopped: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}"
-            )
-        text = Path(place, "gateware", f"{CORE}.v").read_text(encoding="utf-8")
-    end = "endmodule\n"
+    command = [sys.executable, "-W", "ignore", "-m", "hwquant.rtl_templates.liteeth_core"]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ToolStopped(f"LiteEth stopped: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
+    text, end = done.stdout, "endmodule\n"
     return text[text.index("`timescale") : text.rindex(end)] + end  # what is around has the date
 
 
@@ -102,10 +95,20 @@ class EthernetPort(Component):
 
     Members
     -------
-    eth_rx_clk, eth_rx_ctl, eth_rx_data, eth_tx_clk, eth_tx_ctl, eth_tx_data, eth_reset_n
-        Those of :data:`RGMII`.
-    received, sent
-        Those of :class:`~hwquant.rtl_templates.udp.UdpPort`.
+    eth_rx_clk, eth_rx_ctl : In(1)
+        Clock from the PHY, and whether there are data.
+    eth_rx_data : In(4)
+        Data from the PHY, at both edges.
+    eth_tx_clk, eth_tx_ctl : Out(1)
+        Clock to the PHY, and whether there are data.
+    eth_tx_data : Out(4)
+        Data to the PHY, at both edges.
+    eth_reset_n : Out(1)
+        Low where the PHY is in reset.
+    received : Out(stream.Signature(8, always_ready=True))
+        Bytes from the host.
+    sent : In(stream.Signature(8))
+        Bytes to the host.
     """
 
     def __init__(self, addresses: Addresses) -> None:

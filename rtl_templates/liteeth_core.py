@@ -1,4 +1,4 @@
-"""LiteEth's core in Verilog, in a folder: ``python -m hwquant.rtl_templates.liteeth_core FOLDER``."""
+"""LiteEth's core in Verilog, on the standard output: ``python -m hwquant.rtl_templates.liteeth_core``."""
 
 import sys
 from typing import Any
@@ -10,18 +10,15 @@ CORE = "liteeth_core"
 """Name of the module that LiteEth generates."""
 DELAY = 2e-9
 """Seconds by which clocks are late behind data at RGMII: in the FPGA, not in the PHY or on the board."""
-ARRIVING_WORDS = 512
-"""Words that may wait where the wire is faster than the core's clock: a window of requests."""
 FIELDS = ("valid", "data", "last", "last_be", "length", "src_port", "dst_port", "ip_address")
 """Signals of a datagram's words, besides ``ready``."""
 
 
-def builder(place: str) -> Any:
-    """What writes the core into a folder; LiteEth's own generator has no port with a number of ours."""
+def verilog() -> str:
+    """The core; LiteEth's own generator gives no port a number of ours."""
     from liteeth import gen
     from litex.build.generic_platform import Pins, Subsignal
     from litex.build.lattice import LatticePlatform
-    from litex.soc.integration.builder import Builder
 
     class Core(gen.UDPCore):  # type: ignore[misc, name-defined]
         def add_raw_port(self, platform: Any, name: str, port_cfg: Any) -> None:
@@ -51,14 +48,16 @@ def builder(place: str) -> Any:
             "clk_freq": 100_000_000,
             "core": "udp",
             "data_width": 8 * WORD_BYTES,
-            "rx_cdc_depth": ARRIVING_WORDS,
             "phy_tx_delay": DELAY,
             "phy_rx_delay": DELAY,
             "udp_ports": {"link": {"mode": "raw", "port": UDP_PORT}},
         },
     )
-    return Builder(core, output_dir=place, compile_gateware=False, compile_software=False)
+    core.finalize()
+    fragment = core.get_fragment()
+    platform.finalize(fragment)
+    return str(platform.get_verilog(fragment, name=CORE))
 
 
 if __name__ == "__main__":
-    builder(sys.argv[1]).build(build_name=CORE)
+    sys.stdout.write(verilog())

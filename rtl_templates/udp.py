@@ -14,6 +14,10 @@ WORD_BYTES = 4
 LEAST = 18
 """Bytes of the shortest datagram: with it a frame has the 64 that Ethernet asks for. LiteEth adds none; flags behind a
 packet mean nothing."""
+COUNT = WORD_BYTES.bit_length()
+"""Bits of a number of bytes of a word."""
+WORDS_ARRIVED = 512
+"""Room for words from the host: for a window of requests."""
 WORDS, DATAGRAMS = 256, 16
 """Room for bytes to the host, in words, and for the lengths of datagrams."""
 
@@ -72,25 +76,35 @@ class UdpPort(Component):
         return m
 
     def _receive(self, m: Module) -> None:
+        """Add the queue of words that arrive faster than bytes leave it, and the bytes of one of them."""
         arriving = self.arriving
-        word = Signal(8 * WORD_BYTES)
-        left = Signal(range(WORD_BYTES + 1))
+        m.submodules.arrived = arrived = SyncFIFOBuffered(width=8 * WORD_BYTES + COUNT, depth=WORDS_ARRIVED)
+        count = Signal(COUNT)
+        ours = arriving.dst_port == UDP_PORT
         m.d.comb += [
-            self.received.payload.eq(word[:8]),
-            self.received.valid.eq(left != 0),
-            arriving.ready.eq(left <= 1),
+            count.eq(WORD_BYTES),
+            arriving.ready.eq(arrived.w_rdy),
+            arrived.w_data.eq(Cat(arriving.data, count)),
+            arrived.w_en.eq(arriving.valid & ours),
         ]
-        m.d.sync += [word.eq(word >> 8), left.eq(left - (left != 0))]
-        with m.If(arriving.valid & arriving.ready & (arriving.dst_port == UDP_PORT)):
+        for place in range(WORD_BYTES - 1):
+            with m.If(arriving.last & arriving.last_be[place]):
+                m.d.comb += count.eq(place + 1)
+        with m.If(arriving.valid & arriving.ready & ours):
             m.d.sync += [
-                word.eq(arriving.data),
-                left.eq(WORD_BYTES),
                 self.leaving.ip_address.eq(arriving.ip_address),
                 self.leaving.dst_port.eq(arriving.src_port),
             ]
-            for place in range(WORD_BYTES - 1):
-                with m.If(arriving.last & arriving.last_be[place]):
-                    m.d.sync += left.eq(place + 1)
+        word = Signal(8 * WORD_BYTES)
+        left = Signal(COUNT)
+        m.d.comb += [
+            self.received.payload.eq(word[:8]),
+            self.received.valid.eq(left != 0),
+            arrived.r_en.eq(left <= 1),
+        ]
+        m.d.sync += [word.eq(word >> 8), left.eq(left - (left != 0))]
+        with m.If(arrived.r_en & arrived.r_rdy):
+            m.d.sync += Cat(word, left).eq(arrived.r_data)
 
     def _send(self, m: Module) -> None:
         m.submodules.words = words = SyncFIFOBuffered(width=8 * WORD_BYTES, depth=WORDS)
@@ -151,13 +165,17 @@ class UdpPort(Component):
         bits = 8 * WORD_BYTES
         return Facts(
             registers={
-                "arriving": bits + index_bits(WORD_BYTES + 1),
+                "arriving": bits + COUNT,
                 "host": 32 + 16,
                 "leaving": bits - 8 + 2,
                 "lengths": 2 * 16,
             },
             muxes={"leaving": bits},
-            inside=[_queue("words", WORDS, bits), _queue("lengths", DATAGRAMS, 16)],
+            inside=[
+                _queue("arrived", WORDS_ARRIVED, bits + COUNT),
+                _queue("words", WORDS, bits),
+                _queue("lengths", DATAGRAMS, 16),
+            ],
         )
 
 

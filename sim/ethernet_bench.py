@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
-import tempfile
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import ToolStopped, require
+from hwquant.files import working_folder, write_bytes
 from hwquant.link.protocol import LARGE, Window
 from hwquant.program.config import ArrayConfig
 from hwquant.program.program import Program
@@ -96,9 +96,8 @@ def _core_rtlil() -> str:
     """LiteEth's core as RTLIL; the Yosys that comes with Amaranth reads no Verilog."""
     if find_spec("pyosys") is None:
         raise require("pyosys", "boards", "a simulated Ethernet link")
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        (folder / "core.v").write_text(core_verilog(), encoding="utf-8")
+    with working_folder() as folder:
+        write_bytes(folder / "core.v", core_verilog().encode())
         commands = [
             *(f"read_verilog {folder / 'core.v'}", f"read_verilog {CELLS}", f"hierarchy -top {CORE}"),
             *("proc", "flatten", "opt_clean -purge", f"setattr -mod -unset top {CORE}"),
