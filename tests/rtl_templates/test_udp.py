@@ -98,8 +98,10 @@ def test_the_bytes_of_datagrams_to_the_port_come_out_and_no_others(seed):
                     await ctx.tick()
                 await ctx.tick()
                 ctx.set(arriving.valid, 0)
-            await ctx.tick().repeat(WORD_BYTES + 1)
+            await ctx.tick()
             answered.append((ctx.get(port.leaving.ip_address), ctx.get(port.leaving.dst_port)))
+
+        await ctx.tick().repeat(sum(len(data) for data, _, _ in sent))
 
     async def board(ctx):
         async for _, _, valid, byte in ctx.tick().sample(port.received.valid, port.received.payload):
