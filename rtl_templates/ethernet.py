@@ -19,8 +19,8 @@ from hwquant.rtl_templates.liteeth_core import CORE, FIELDS
 from hwquant.rtl_templates.udp import UdpPort
 
 LITEETH = Facts(
-    registers={"core": 2242},
-    gates={KNOWN: 3785},
+    registers={"core": 2279},
+    gates={KNOWN: 3365},
 )
 """LiteEth's core (2024.12), as Yosys 0.70 counts it for ECP5, small memories among its LUTs."""
 RGMII = {
