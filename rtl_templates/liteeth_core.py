@@ -8,8 +8,9 @@ from hwquant.rtl_templates.udp import WORD_BYTES
 
 CORE = "liteeth_core"
 """Name of the module that LiteEth generates."""
-DELAY = 2e-9
-"""Seconds by which clocks are late behind data at RGMII: in the FPGA, not in the PHY or on the board."""
+SENT_DELAY, RECEIVED_DELAY = 0.0, 2e-9
+"""Seconds by which the FPGA delays the clock that it sends, and the data that it receives: as LiteX' targets for the
+boards of Colorlight have it, whose PHY delays the clock that it receives."""
 FIELDS = ("valid", "data", "last", "last_be", "length", "src_port", "dst_port", "ip_address")
 """Signals of a datagram's words, besides ``ready``."""
 
@@ -48,8 +49,8 @@ def verilog() -> str:
             "clk_freq": 100_000_000,
             "core": "udp",
             "data_width": 8 * WORD_BYTES,
-            "phy_tx_delay": DELAY,
-            "phy_rx_delay": DELAY,
+            "phy_tx_delay": SENT_DELAY,
+            "phy_rx_delay": RECEIVED_DELAY,
             "udp_ports": {"link": {"mode": "raw", "port": UDP_PORT}},
         },
     )
