@@ -44,10 +44,10 @@ from hwquant.boards.platforms import from_amaranth
 from hwquant.errors import Damaged, HwquantError, Unsupported
 from hwquant.files import read_ordinary
 from hwquant.link.protocol import LARGE, Window
-from hwquant.link.rate import GIGABIT, Line, LinkTime, link_time
+from hwquant.link.rate import Line, LinkTime, link_time
 from hwquant.names import path_name
 from hwquant.program.program import Program
-from hwquant.rtl_templates.ethernet import LEAST_HZ, Addresses
+from hwquant.rtl_templates.ethernet import NET_HZ, Addresses
 from hwquant.rtl_templates.uart import baud_divisor, divisor_constant, fastest_baud
 
 __all__ = ["LARGEST", "PINS", "Board", "board_names", "load_board", "parse_board"]
@@ -179,18 +179,6 @@ class Board:
             )
         return self
 
-    def serves(self, hertz: float) -> bool:
-        """Whether the host link works at a clock in Hz."""
-        match self.link:
-            case "uart":
-                return fastest_baud(hertz, self.baud) is not None
-            case "usb":
-                return True
-            case "ethernet":
-                return hertz > LEAST_HZ
-            case _:
-                assert_never(self.link)
-
     def rate(self, hertz: float) -> int:
         """The fastest rate in bit/s of the UART at a clock in Hz; 0 where it is not the link.
 
@@ -200,11 +188,6 @@ class Board:
             There is none.
         """
         rate = fastest_baud(hertz, self.baud) if self.link == "uart" else 0
-        if not self.serves(hertz) and rate is not None:
-            raise Unsupported(
-                f"a clock of {hertz / 1e6:g} MHz is too slow for {self.link}; ask for more than {LEAST_HZ / 1e6:g} MHz "
-                "with --clock"
-            )
         if rate is None:
             raise Unsupported(
                 f"a clock of {hertz / 1e6:g} MHz cannot give the {self.baud} baud that {self.name}'s file asks for, "
@@ -229,7 +212,7 @@ class Board:
             case "usb":
                 return Line.usb(latency, self.window)
             case "ethernet":
-                return Line.ethernet(hertz or GIGABIT, NETWORK_MS / 1e3, self.window)
+                return Line.ethernet(NET_HZ, NETWORK_MS / 1e3, self.window)
             case _:
                 assert_never(self.link)
 

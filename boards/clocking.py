@@ -11,6 +11,7 @@ from hwquant.boards.board import Board
 from hwquant.boards.families.family import Device, Family
 from hwquant.boards.families.pll import PllSettings
 from hwquant.errors import Unsupported
+from hwquant.rtl_templates.uart import fastest_baud
 
 
 def pll_settings(family: Family, input_hz: int, wanted_hz: float) -> PllSettings:
@@ -49,10 +50,10 @@ def clocks(family: Family, input_hz: int) -> list[float]:
 
 
 def usable_clocks(board: Board) -> list[float]:
-    """The clocks in Hz, in ascending order, that a board with a device can have and at which its link works."""
+    """The clocks in Hz, in ascending order, that a board with a device can have and that give a UART link a rate."""
     family = board.device.family if board.device else None
     possible = clocks(family, board.clock_hz) if family else [float(board.clock_hz)]
-    return [clock for clock in possible if board.serves(clock)]
+    return [clock for clock in possible if board.link != "uart" or fastest_baud(clock, board.baud)]
 
 
 def clock_option(hertz: float) -> str:

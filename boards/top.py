@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from amaranth.hdl import Cat, ClockDomain, Module
+from amaranth.hdl import Cat, ClockDomain, DomainRenamer, Module
 from amaranth.lib.wiring import Component, In, Member, Out
 
 from hwquant.boards.board import Board
@@ -13,7 +13,7 @@ from hwquant.boards.usb_cable import UsbCable
 from hwquant.errors import HwquantError
 from hwquant.rtl_templates.board import EthernetAccelerator, SerialAccelerator, UsbAccelerator
 from hwquant.rtl_templates.core import Accelerator
-from hwquant.rtl_templates.ethernet import RGMII, core_verilog
+from hwquant.rtl_templates.ethernet import NET_HZ, RGMII, core_verilog
 from hwquant.rtl_templates.liteeth_core import CORE
 from hwquant.rtl_templates.uart import baud_divisor
 
@@ -79,6 +79,8 @@ class BoardTop(Component):
         self.clocks = ClockGenerator(board.device, self.clock, board.clock_hz or int(wanted_hz), wanted_hz)
         self.hertz = self.clocks.hertz
         self.linked = self._linked(accelerator, tunable)
+        if board.link == "ethernet":
+            self.net = ClockGenerator(board.device, self.clock, board.clock_hz, NET_HZ)
 
     @property
     def sources(self) -> dict[str, str]:
@@ -113,6 +115,8 @@ class BoardTop(Component):
                 m.domains += [cable.usb, cable.usb_io]
                 m.d.comb += [self.usb_pull_up.eq(linked.pull_up), led]
             case EthernetAccelerator():
+                m.domains.net = ClockDomain("net")
+                m.submodules[CABLE] = DomainRenamer("net")(self.net)
                 for name, member in RGMII.items():
                     inner = getattr(linked, name)
                     outer = Cat(getattr(self, pin) for pin in _pins_of(name))

@@ -9,7 +9,9 @@ from importlib.util import find_spec
 from ipaddress import IPv4Address
 from typing import Any
 
-from amaranth.hdl import ClockSignal, Const, Instance, Module, ResetSignal
+from amaranth.hdl import ClockSignal, Const, DomainRenamer, Instance, Module, ResetSignal
+from amaranth.lib import stream
+from amaranth.lib.fifo import AsyncFIFO
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.errors import ToolStopped, require
@@ -17,6 +19,7 @@ from hwquant.packages import check_version
 from hwquant.rtl_templates.facts import KNOWN, Facts, Inside
 from hwquant.rtl_templates.liteeth_core import CORE, FIELDS
 from hwquant.rtl_templates.udp import UdpPort
+from hwquant.rtl_templates.usb import QUEUE, queue_facts
 
 LITEETH = Facts(
     registers={"core": 2279},
@@ -35,8 +38,8 @@ RGMII = {
 """Wires of a PHY."""
 
 
-LEAST_HZ = 32e6
-"""A clock of the core must be above that: a word a cycle is then faster than the wire."""
+NET_HZ = 50e6
+"""Clock of LiteEth: more than 32 MHz, so that a word a cycle is faster than the wire, which cannot wait."""
 _IP = IPv4Address("192.168.1.50")
 
 
@@ -85,8 +88,9 @@ def core_verilog() -> str:
 class EthernetPort(Component):
     """Bytes over UDP, at an RGMII PHY of 1 Gbit/s.
 
-    Throughput: a byte a cycle in each direction; the clock must be above 32 MHz, as what Ethernet has begun to send, in
-    words, it sends without a pause.
+    LiteEth bears no fast clock; so it is in a domain of its own, ``net`` of :data:`NET_HZ`.
+
+    Throughput: a byte a cycle of ``net`` in each direction.
 
     Parameters
     ----------
@@ -114,13 +118,19 @@ class EthernetPort(Component):
     def __init__(self, addresses: Addresses) -> None:
         self.addresses = addresses
         self.udp = UdpPort()
-        streams = {name: self.udp.signature.members[name] for name in ("received", "sent")}
+        streams = {
+            "received": Out(stream.Signature(8, always_ready=True)),
+            "sent": In(stream.Signature(8)),
+        }
         super().__init__(RGMII | streams)
 
     def elaborate(self, platform: object) -> Module:
         """Connect the core to the wires, and its datagrams to the bytes."""
         m = Module()
-        m.submodules.udp = udp = self.udp
+        udp = self.udp
+        m.submodules.udp = DomainRenamer("net")(udp)
+        m.submodules.arriving = arriving = AsyncFIFO(width=8, depth=QUEUE, w_domain="net", r_domain="sync")
+        m.submodules.leaving = leaving = AsyncFIFO(width=8, depth=QUEUE, w_domain="sync", r_domain="net")
         ports: dict[str, Any] = {}
         for name in FIELDS:
             ports[f"o_link_source_{name}"] = getattr(udp.arriving, name)
@@ -131,8 +141,8 @@ class EthernetPort(Component):
             ports[f"o_rgmii_{name}"] = getattr(self, f"eth_{name}")
         m.submodules.core = Instance(
             CORE,
-            i_sys_clock=ClockSignal(),
-            i_sys_reset=ResetSignal(),
+            i_sys_clock=ClockSignal("net"),
+            i_sys_reset=ResetSignal("net"),
             i_mac_address=Const(self.addresses.mac, 48),
             i_ip_address=Const(int(self.addresses.ip), 32),
             i_rgmii_clocks_rx=self.eth_rx_clk,
@@ -143,15 +153,23 @@ class EthernetPort(Component):
             **ports,
         )
         m.d.comb += [
-            self.received.payload.eq(udp.received.payload),
-            self.received.valid.eq(udp.received.valid),
-            udp.sent.payload.eq(self.sent.payload),
-            udp.sent.valid.eq(self.sent.valid),
-            self.sent.ready.eq(udp.sent.ready),
+            arriving.w_data.eq(udp.received.payload),
+            arriving.w_en.eq(udp.received.valid),
+            udp.received.ready.eq(arriving.w_rdy),
+            self.received.payload.eq(arriving.r_data),
+            self.received.valid.eq(arriving.r_rdy),
+            arriving.r_en.eq(1),
+            leaving.w_data.eq(self.sent.payload),
+            leaving.w_en.eq(self.sent.valid),
+            self.sent.ready.eq(leaving.w_rdy),
+            udp.sent.payload.eq(leaving.r_data),
+            udp.sent.valid.eq(leaving.r_rdy),
+            leaving.r_en.eq(udp.sent.ready),
         ]
         return m
 
     @staticmethod
     def facts() -> Facts:
         """The port, and LiteEth's core as a whole."""
-        return Facts(inside=[Inside("udp", UdpPort.facts()), Inside("core", LITEETH)])
+        queues = [queue_facts(name, 8) for name in ("arriving", "leaving")]
+        return Facts(inside=[Inside("udp", UdpPort.facts()), Inside("core", LITEETH), *queues])

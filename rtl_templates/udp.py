@@ -52,7 +52,7 @@ class UdpPort(Component):
         Datagrams from hosts.
     leaving : Out(DATAGRAM)
         Datagrams to the host.
-    received : Out(stream.Signature(8, always_ready=True))
+    received : Out(stream.Signature(8))
         Bytes from the host.
     sent : In(stream.Signature(8))
         Bytes to the host: packets, the end of each marked by two flags.
@@ -63,7 +63,7 @@ class UdpPort(Component):
             {
                 "arriving": In(DATAGRAM),
                 "leaving": Out(DATAGRAM),
-                "received": Out(stream.Signature(8, always_ready=True)),
+                "received": Out(stream.Signature(8)),
                 "sent": In(stream.Signature(8)),
             }
         )
@@ -100,9 +100,10 @@ class UdpPort(Component):
         m.d.comb += [
             self.received.payload.eq(word[:8]),
             self.received.valid.eq(left != 0),
-            arrived.r_en.eq(left <= 1),
+            arrived.r_en.eq((left == 0) | ((left == 1) & self.received.ready)),
         ]
-        m.d.sync += [word.eq(word >> 8), left.eq(left - (left != 0))]
+        with m.If(self.received.valid & self.received.ready):
+            m.d.sync += [word.eq(word >> 8), left.eq(left - 1)]
         with m.If(arrived.r_en & arrived.r_rdy):
             m.d.sync += Cat(word, left).eq(arrived.r_data)
 

@@ -120,11 +120,11 @@ class UsbSerialPort(Component):
     @staticmethod
     def facts() -> Facts:
         """The queues, and LUNA's device as a whole: its registers, memories, and LUTs as they were counted."""
-        queues = [_queue_facts("arriving", 8), _queue_facts("leaving", 9)]
+        queues = [queue_facts("arriving", 8), queue_facts("leaving", 9)]
         return Facts(registers={"flagged": 1}, inside=[Inside("device", DEVICE), *queues])
 
 
-def _queue_facts(name: str, width: int) -> Inside:
+def queue_facts(name: str, width: int) -> Inside:
     """A queue of Amaranth's: two counters, binary and Gray, in each domain, a level, and synchronizers."""
     count = index_bits(QUEUE) + 1
     synchronizers = [

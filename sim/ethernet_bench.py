@@ -23,12 +23,15 @@ from hwquant.rtl_templates.ethernet import Addresses, core_verilog
 from hwquant.rtl_templates.liteeth_core import CORE
 from hwquant.rtl_templates.verilog import to_rtlil
 from hwquant.sim import cxxrtl_backend
+from hwquant.sim.clocked import Clocked
 from hwquant.sim.memories import pointer, write_program
 
 BYTE_HZ = 125e6
 """Bytes of the wire in a second."""
 VALID = 0x100
 """Bit of a byte that belongs to a frame."""
+DOMAINS = {"sync": "", "net": "net_"}
+"""Clock domains, and how the names of their ports begin."""
 CELLS = Path(__file__).with_name("rgmii_cells.v")
 _YOSYS = """
 import sys
@@ -62,7 +65,7 @@ class EthernetBench:
     def __init__(self, program: Program, hertz: float, addresses: Addresses, window: Window = LARGE) -> None:
         self._library = _compiled(program.config, program.checksum, addresses, window)
         self._handle = self._library.hwquant_create(hertz / BYTE_HZ)
-        write_program(self._library, self._handle, program, place="accelerator ", weights=True)
+        write_program(self._library, self._handle, program, place="board accelerator ", weights=True)
         self._library.hwquant_reset(self._handle)
 
     def run(self, heard: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -80,7 +83,7 @@ class EthernetBench:
 @lru_cache(maxsize=4)
 def _compiled(config: ArrayConfig, checksum: int, addresses: Addresses, window: Window) -> ctypes.CDLL:
     """Compile the board, its memories still empty."""
-    board = EthernetAccelerator(Accelerator(config, checksum=checksum), addresses, window)
+    board = Clocked(EthernetAccelerator(Accelerator(config, checksum=checksum), addresses, window), DOMAINS)
     driver = Path(__file__).with_name("ethernet_driver.cpp").read_text()
     loaded = ctypes.CDLL(str(cxxrtl_backend.compile_design(to_rtlil(board) + _core_rtlil(), driver)))
     handle = ctypes.c_void_p

@@ -12,6 +12,7 @@ struct Bench {
     cxxrtl_design::p_hwquant top;
     cxxrtl::debug_items items;
     double ratio, phase = 0;  // cycles of the core a byte, and what is left of one
+    double net = 0;           // the same of the network's, 2 of which are 5 bytes
 
     explicit Bench(double ratio) : ratio(ratio) { top.debug_info(&items, nullptr, ""); }
 
@@ -20,11 +21,17 @@ struct Bench {
         top.p_clk.set<uint32_t>(1), top.step();
     }
 
+    void network() {
+        top.p_net__clk.set<uint32_t>(0), top.step();
+        top.p_net__clk.set<uint32_t>(1), top.step();
+    }
+
     // Half a cycle of the PHY's clock, in which a nibble comes.
     void half(bool high, uint32_t nibble, bool valid) {
         top.p_eth__rx__data.set<uint32_t>(nibble), top.p_eth__rx__ctl.set<uint32_t>(valid);
         top.p_eth__rx__clk.set<uint32_t>(high), top.step();
         for (phase += ratio / 2; phase >= 1; phase -= 1) core();
+        if ((net += 0.2) >= 1) net -= 1, network();
         top.step();  // outputs follow the registers
     }
 
@@ -47,7 +54,7 @@ void hwquant_destroy(void *bench) { delete static_cast<Bench *>(bench); }
 void hwquant_reset(void *handle) {
     auto &bench = *static_cast<Bench *>(handle);
     for (uint32_t on : {1u, 0u}) {
-        bench.top.p_rst.set<uint32_t>(on);
+        bench.top.p_rst.set<uint32_t>(on), bench.top.p_net__rst.set<uint32_t>(on);
         for (int n = 0; n < 64; n++) bench.cycle(0);
     }
 }

@@ -5,8 +5,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from amaranth.hdl import ClockDomain, Module
-from amaranth.lib.wiring import Component, In, Out
 from numpy.typing import NDArray
 
 from hwquant.link.protocol import LARGE, Window
@@ -14,9 +12,9 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.program import Program
 from hwquant.rtl_templates.board import UsbAccelerator
 from hwquant.rtl_templates.core import Accelerator
-from hwquant.rtl_templates.usb import WIRE
 from hwquant.rtl_templates.verilog import to_rtlil
 from hwquant.sim import cxxrtl_backend
+from hwquant.sim.clocked import Clocked
 from hwquant.sim.memories import pointer, write_program
 
 SAMPLE_HZ = 48e6
@@ -29,26 +27,6 @@ DOMAINS = {"sync": "", "usb": "usb_", "usb_io": "usb_io_"}
 """Clock domains, and how the names of their ports begin."""
 
 Samples = NDArray[np.uint8]
-
-
-class _Clocked(Component):
-    """A board with its clocks as ports, in an order of their own: Amaranth would add them in any."""
-
-    def __init__(self, board: UsbAccelerator) -> None:
-        self.board = board
-        clocks = {f"{prefix}{name}": In(1) for prefix in DOMAINS.values() for name in ("clk", "rst")}
-        super().__init__({"d_p": Out(WIRE), "d_n": Out(WIRE), "pull_up": Out(1)} | clocks)
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        for name, prefix in DOMAINS.items():
-            m.domains += (domain := ClockDomain(name))
-            domain.clk, domain.rst = getattr(self, f"{prefix}clk"), getattr(self, f"{prefix}rst")
-        m.submodules.board = board = self.board
-        for outer, inner in ((self.d_p, board.d_p), (self.d_n, board.d_n)):
-            m.d.comb += [inner.i.eq(outer.i), outer.o.eq(inner.o), outer.oe.eq(inner.oe)]
-        m.d.comb += self.pull_up.eq(board.pull_up)
-        return m
 
 
 class UsbBench:
@@ -101,7 +79,7 @@ class UsbBench:
 @lru_cache(maxsize=4)
 def _compiled(config: ArrayConfig, checksum: int, window: Window) -> ctypes.CDLL:
     """Compile the board, its memories still empty."""
-    rtlil = to_rtlil(_Clocked(UsbAccelerator(Accelerator(config, checksum=checksum), window)))
+    rtlil = to_rtlil(Clocked(UsbAccelerator(Accelerator(config, checksum=checksum), window), DOMAINS))
     driver = Path(__file__).with_name("usb_driver.cpp").read_text()
     loaded = ctypes.CDLL(str(cxxrtl_backend.compile_design(rtlil, driver)))
     handle = ctypes.c_void_p

@@ -13,7 +13,8 @@ from hwquant.errors import ToolStopped
 if TYPE_CHECKING:
     from hwquant.boards.families.family import Device
 
-LINK_CLOCK = r"\b(usb(_io)?_clk|eth_[rt]x_clk|rgmii_clocks_rx)(\$\d+)?(\$TRELLIS_IO_IN)?$"
+_CLOCKS = "usb_clk|usb_io_clk|eth_[rt]x_clk|rgmii_clocks_rx|net_clk|por_clk|sys_clk|sys_clock"
+LINK_CLOCK = rf"\b({_CLOCKS})(\$\d+)?(\$TRELLIS_IO_IN)?$"
 """Names of the nets of a link's own clocks, in whichever module of them a net is named after."""
 NETLIST, TIMING = "netlist.json", "timing.json"
 """Name of the file that synthesis writes and place and route reads, and of place and route's report."""

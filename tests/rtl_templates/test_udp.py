@@ -104,6 +104,7 @@ def test_the_bytes_of_datagrams_to_the_port_come_out_and_no_others(seed):
         await ctx.tick().repeat(sum(len(data) for data, _, _ in sent))
 
     async def board(ctx):
+        ctx.set(port.received.ready, 1)
         async for _, _, valid, byte in ctx.tick().sample(port.received.valid, port.received.payload):
             if valid:
                 found.append(byte)

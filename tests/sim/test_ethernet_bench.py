@@ -13,7 +13,7 @@ from hwquant.link.protocol import LARGE
 from hwquant.link.rate import Line, link_time
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
-from hwquant.rtl_templates.ethernet import Addresses
+from hwquant.rtl_templates.ethernet import NET_HZ, Addresses
 from hwquant.sim.ethernet_bench import EthernetBench
 
 pytestmark = [
@@ -65,7 +65,7 @@ def equal(result, expected):
     return all(np.array_equal(result[name], expected[name]) for name in expected)
 
 
-@pytest.mark.parametrize("hertz", [HERTZ, 41.3e6, 133.7e6])
+@pytest.mark.parametrize("hertz", [HERTZ, 23.1e6, 133.7e6])
 def test_frames_through_the_network_are_those_of_the_golden_model(network, program, plugged, hertz):
     link = plugged(hertz)
     q = images(network, 8)
@@ -96,6 +96,6 @@ def test_the_network_is_as_fast_as_the_rate_of_its_link_says(network, program, p
     connection.run(images(network, frames))
     taken = link.clock() - begin
     assert connection.statistics.retries == connection.statistics.busy == 0
-    found = link_time(*program.frame_sizes, Line.ethernet(HERTZ, 0.0, LARGE))
+    found = link_time(*program.frame_sizes, Line.ethernet(NET_HZ, 0.0, LARGE))
     period = found.period(timing(program).cycles / HERTZ)
     assert frames * period <= taken <= 2 * frames * period
