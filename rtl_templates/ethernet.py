@@ -22,8 +22,8 @@ from hwquant.rtl_templates.udp import UdpPort
 from hwquant.rtl_templates.usb import QUEUE, queue_facts
 
 LITEETH = Facts(
-    registers={"core": 2279},
-    gates={KNOWN: 3365},
+    registers={"core": 2257},
+    gates={KNOWN: 3482},
 )
 """LiteEth's core (2024.12), as Yosys 0.70 counts it for ECP5, small memories among its LUTs."""
 RGMII = {
