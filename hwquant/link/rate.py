@@ -190,8 +190,7 @@ def link_time(frame: tuple[int, int], result: tuple[int, int], line: Line) -> Li
     to_board = framing * requests + beats * beat + reads
     results = [framing + word * min(each, words - first) for first in range(0, words, each)]
     answers = [framing] * writes + results
-    # While the board is at the last of the reads, the rest of the window can come; but what comes as fast as the board
-    # executes it, a byte a cycle, saves nothing by being there.
+    # While the board is at the last of the reads, the rest of the window can come.
     room = (line.window.packets - 1) * (framing + line.window.words(beat) * beat)
     second = line.bytes_per_second
     return LinkTime(
@@ -200,7 +199,7 @@ def link_time(frame: tuple[int, int], result: tuple[int, int], line: Line) -> Li
         to_board=line.sent(to_board) / second,
         from_board=line.answered(answers) / second,
         results=line.answered(results) / second,
-        ahead=0.0 if line.datagram else line.sent(min(room, to_board)) / second,
+        ahead=line.sent(min(room, to_board)) / second,
         waits=line.latency * requests / line.window.packets,
         busy=line.busy(to_board, answers),
     )
