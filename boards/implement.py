@@ -280,7 +280,7 @@ def _on_device(
     write_bytes(folder / "top.il", to_rtlil(top, "top", budget).encode())
     for source, content in top.sources.items():
         write_bytes(folder / source, content.encode())
-    cells = tools.synthesize(folder / "top.il", device, sources=list(top.sources))
+    cells = tools.synthesize(folder / "top.il", device, "top", "", list(top.sources))
     used = family.count(cells)
     _check_size(used, device)
     name, text = constraints(board, family)
