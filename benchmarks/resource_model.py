@@ -28,13 +28,14 @@ from rich.table import Table
 
 from hwquant.boards.contents import DIVISOR, Contents
 from hwquant.boards.device import DEVICES
-from hwquant.boards.features import KNOWN, facts_for, features_of, part_named
+from hwquant.boards.features import facts_for, features_of, part_named
 from hwquant.boards.resources import estimate_resources, resource_model
 from hwquant.boards.synthesis import synthesized
 from hwquant.errors import ToolStopped
 from hwquant.files import cache_folder
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.board import SerialAccelerator
+from hwquant.rtl_templates.facts import KNOWN
 
 DATA = "resource_model_data"
 MODEL = Path(__file__).resolve().parent.parent / "boards" / "resources.json"

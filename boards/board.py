@@ -7,12 +7,14 @@
     package = "CABGA381"
     speed = "6"
     programmer = "ulx3s"                            # openFPGALoader --board
+    link = "uart"                                   # of several, the one that is taken: uart, usb or ethernet
     baud = 3_000_000                                # the fastest that the converter to USB takes
     latency_ms = 1                                  # what a round trip takes besides the wire
     target_mhz = 100                                # the clock that is tried first
     amaranth = "ulx3s:ULX3S_85F_Platform"           # clock, UART and LEDs come from amaranth-boards, or:
 
-    [pins.clock]                                    # rx and tx are the FPGA's input and output
+    [pins.clock]                                    # rx and tx are the FPGA's input and output; usb_p, usb_n and
+                                                    # usb_pull_up those of a USB cable without a converter
     location = "G2"
     hertz = 25_000_000
     attributes = {IO_TYPE = "LVCMOS33"}
@@ -26,10 +28,10 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 from hwquant.boards.device import DEVICES, NO_DEVICE
 from hwquant.boards.families.constraints import Pin
@@ -37,7 +39,7 @@ from hwquant.boards.families.family import Device
 from hwquant.boards.families.flow import VendorFlow
 from hwquant.boards.fields import Field, anything, check, integer, listed, number, printable_text, shown, text
 from hwquant.boards.pins import FIELDS as PIN_FIELDS
-from hwquant.boards.pins import PINS, check_distinct, read_pin
+from hwquant.boards.pins import LINK_PINS, PINS, LinkKind, check_distinct, read_pin
 from hwquant.boards.platforms import from_amaranth
 from hwquant.errors import Damaged, HwquantError, Unsupported
 from hwquant.files import read_ordinary
@@ -45,12 +47,16 @@ from hwquant.link.protocol import LARGE, Window
 from hwquant.link.rate import Line, LinkTime, link_time
 from hwquant.names import path_name
 from hwquant.program.program import Program
+from hwquant.rtl_templates.ethernet import NET_HZ, Addresses
 from hwquant.rtl_templates.uart import baud_divisor, divisor_constant, fastest_baud
 
 __all__ = ["LARGEST", "PINS", "Board", "board_names", "load_board", "parse_board"]
 
 LATENCY_MS = 1.0
 """A frame of full-speed USB: what FTDI's bridges take in the mode of low latency that the driver asks for."""
+ADDRESSES = Addresses()
+NETWORK_MS = 0.2
+"""A round trip on a network of one switch, with an ordinary host at its end."""
 LARGEST = 16_384
 """Bytes that a board file may have; those that come along have 700 at most."""
 
@@ -61,6 +67,7 @@ FIELDS: Mapping[str, Field] = {
     "speed": anything(str, "a text"),
     "part": anything(str, "a text"),
     "programmer": text("([A-Za-z0-9][A-Za-z0-9_.+-]{0,63})?", "a name that openFPGALoader has for the board"),
+    "link": text("|".join(LINK_PINS), f"one of {listed(LINK_PINS)}"),
     "baud": integer(1200, 12_000_000),
     "latency_ms": number(0, 1000),
     "target_mhz": number(1, 1000),
@@ -94,7 +101,12 @@ class Board:
     clock_hz : int
         Frequency in Hz of the oscillator on the pin ``clock``; 0 where nobody says it.
     pins : mapping of str to Pin
-        Pins by function: "clock", "rx" and "tx" of the host link, and perhaps "led"; empty for ports only.
+        Pins by function: "clock", those of a host link (:data:`~hwquant.boards.pins.LINK_PINS`), and perhaps "led";
+        empty for ports only.
+    link : {"uart", "usb", "ethernet"}
+        The host link.
+    addresses : Addresses
+        Who the board is on a network.
     baud : int
         Fastest rate of the UART in bit/s, which its converter takes; slow clocks have a whole part of it.
     latency_ms : float
@@ -113,6 +125,8 @@ class Board:
     part: str = ""
     clock_hz: int = 0
     pins: Mapping[str, Pin] = field(default_factory=dict)
+    link: LinkKind = "uart"
+    addresses: Addresses = ADDRESSES
     baud: int = 115_200
     latency_ms: float = LATENCY_MS
     target_mhz: float = 0.0
@@ -131,15 +145,49 @@ class Board:
         """How many requests the board's link may have on its way."""
         return self.device.family.window if self.device else LARGE
 
+    @property
+    def links(self) -> tuple[LinkKind, ...]:
+        """The host links that there are pins and cells for; a board without a device has ports of a UART."""
+        if self.device is None:
+            return ("uart",)
+        family = self.device.family
+        usb = family.usb is not None and family.usb.possible(self.clock_hz)
+        cells: dict[LinkKind, bool] = {"uart": True, "usb": usb, "ethernet": family.rgmii}
+        return tuple(
+            kind for kind, pins in LINK_PINS.items() if cells[kind] and self.pins.keys() >= set(pins)
+        )
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """The ports of the board's top, in the order in which its constraints name them."""
+        return ("clock", *LINK_PINS[self.link], "led")
+
+    def linked(self, kind: str) -> Board:
+        """The same board with another of its links; "auto" for the one that its file names.
+
+        Raises
+        ------
+        Unsupported
+            It has no such link.
+        """
+        for link in self.links:
+            if kind == link:
+                return replace(self, link=link)
+        if kind != "auto":
+            raise Unsupported(
+                f"the board {self.name} has no {kind} link; it has {listed(self.links)}", where=self.name
+            )
+        return self
+
     def rate(self, hertz: float) -> int:
-        """The fastest rate in bit/s of the UART at a clock in Hz.
+        """The fastest rate in bit/s of the UART at a clock in Hz; 0 where it is not the link.
 
         Raises
         ------
         Unsupported
             There is none.
         """
-        rate = fastest_baud(hertz, self.baud)
+        rate = fastest_baud(hertz, self.baud) if self.link == "uart" else 0
         if rate is None:
             raise Unsupported(
                 f"a clock of {hertz / 1e6:g} MHz cannot give the {self.baud} baud that {self.name}'s file asks for, "
@@ -148,14 +196,25 @@ class Board:
         return rate
 
     def divisor_constant(self, hertz: float) -> int:
-        """The number that the UART needs for its fastest rate at a clock in Hz."""
+        """The number that the UART needs for its fastest rate at a clock in Hz; it must be the link."""
         return divisor_constant(baud_divisor(hertz, self.rate(hertz)))
 
     def link_time(self, program: Program, hertz: float) -> LinkTime:
         """What an inference takes on the board's host link at a clock in Hz; 0: one that bears the fastest rate."""
-        rate = self.rate(hertz) if hertz else self.baud
-        line = Line.serial(rate, self.latency_ms / 1e3, self.window)
-        return link_time(*program.frame_sizes, line)
+        return link_time(*program.frame_sizes, self.line(hertz))
+
+    def line(self, hertz: float) -> Line:
+        """What carries the bytes of the host link at a clock in Hz; 0: one that bears the fastest rate."""
+        latency = self.latency_ms / 1e3
+        match self.link:
+            case "uart":
+                return Line.serial(self.rate(hertz) if hertz else self.baud, latency, self.window)
+            case "usb":
+                return Line.usb(latency, self.window)
+            case "ethernet":
+                return Line.ethernet(NET_HZ, NETWORK_MS / 1e3, self.window)
+            case _:
+                assert_never(self.link)
 
     @property
     def vendor(self) -> VendorFlow | None:
@@ -230,7 +289,7 @@ def parse_board(name: str, content: str, where: str) -> Board:
         raise HwquantError(
             f"{where}: pin clock: hertz must be {PIN_FIELDS['clock']['hertz'].must}, and is missing"
         )
-    return Board(
+    board = Board(
         name=name,
         title=values["title"],
         device=device,
@@ -239,11 +298,18 @@ def parse_board(name: str, content: str, where: str) -> Board:
         part=values.get("part", ""),
         clock_hz=clock_hz,
         pins=pins,
+        link=values.get("link", "uart"),
         baud=values.get("baud", 115_200),
         latency_ms=float(values.get("latency_ms", LATENCY_MS)),
         target_mhz=float(values.get("target_mhz", clock_hz / 1e6)),
         programmer=values.get("programmer", ""),
     )
+    if board.link not in board.links:
+        raise Unsupported(
+            f"{where}: {board.device_name} makes no clocks of {board.link} of {clock_hz / 1e6:g} MHz; take the uart",
+            where=where,
+        )
+    return board
 
 
 def _toml(content: str, where: str) -> dict[str, Any]:
@@ -297,7 +363,7 @@ def _pins(values: Mapping[str, Any], device: Device | None, where: str) -> tuple
         pins[function] = read_pin(item, function, family, f"{where}: pin {function}")
         if function == "clock":
             clock_hz = item.get("hertz", clock_hz)
-    for function in ("clock", "rx", "tx") if device is not None else ():
+    for function in ("clock", *LINK_PINS[values.get("link", "uart")]) if device is not None else ():
         if function not in pins:
             raise HwquantError(f"{where}: the pin {function!r} is missing")
     check_distinct(pins, where)

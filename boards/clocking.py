@@ -50,10 +50,10 @@ def clocks(family: Family, input_hz: int) -> list[float]:
 
 
 def usable_clocks(board: Board) -> list[float]:
-    """The clocks in Hz, in ascending order, that a board with a device can have and that give its UART a rate."""
+    """The clocks in Hz, in ascending order, that a board with a device can have and that give a UART link a rate."""
     family = board.device.family if board.device else None
     possible = clocks(family, board.clock_hz) if family else [float(board.clock_hz)]
-    return [clock for clock in possible if fastest_baud(clock, board.baud)]
+    return [clock for clock in possible if board.link != "uart" or fastest_baud(clock, board.baud)]
 
 
 def clock_option(hertz: float) -> str:

@@ -15,13 +15,14 @@ from hwquant.boards.contents import DIVISOR, Contents, as_synthesized, kept, use
 from hwquant.boards.families.family import Device, Family
 from hwquant.boards.large_ram import weights_in_large_ram
 from hwquant.boards.memories import MemoryResources, memory_resources
+from hwquant.boards.pins import LinkKind
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import program_bits
 from hwquant.program.widths import index_bits
-from hwquant.rtl_templates.board import SerialAccelerator
+from hwquant.rtl_templates.board import EthernetAccelerator, SerialAccelerator, UsbAccelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import blocks_of
-from hwquant.rtl_templates.facts import Facts
+from hwquant.rtl_templates.facts import KNOWN, Facts
 from hwquant.rtl_templates.jobs import pixel_layout
 from hwquant.rtl_templates.requantize import FINE
 
@@ -37,15 +38,13 @@ LINK_PARTS = {
     "framer",
     "receiver",
     "transmitter",
+    "port",
     "request",
     "response",
     "leaving",
     "frames",
     "results",
 }
-
-KNOWN = "known"
-"""Name of the feature that is counted in LUTs already."""
 
 
 @dataclass
@@ -82,9 +81,12 @@ def part_named(path: str) -> str:
     return "link" if names[0] in LINK_PARTS else "top"
 
 
-def facts_for(config: ArrayConfig, device: Device, *, link: bool) -> Facts:
-    """The facts of what is synthesized for a device: an accelerator, or a board's top with it (``link``)."""
+def facts_for(config: ArrayConfig, device: Device, *, link: bool, kind: LinkKind = "uart") -> Facts:
+    """The facts of what is synthesized: an accelerator, or a board's top with it and a ``link`` of a kind."""
     budget, loadable = device.budget(config), weights_in_large_ram(config, device)
+    if link and kind != "uart":
+        top = UsbAccelerator if kind == "usb" else EthernetAccelerator
+        return top.facts(config, device.family.window, budget, loadable=loadable)
     if link:
         return SerialAccelerator.facts(config, DIVISOR, device.family.window, budget, loadable=loadable)
     return Accelerator.facts(config, budget, loadable=loadable)

@@ -105,6 +105,8 @@ class Fit:
         Name of its device.
     clock_mhz : float
         The board's target clock in MHz; what routing reaches is known after ``hwquant build``.
+    link : str
+        The board's host link.
     chosen : Candidate
         The fastest array that fits; where none does, the one that is closest to it, or the one asked for.
     runner_up : Candidate or None
@@ -120,6 +122,7 @@ class Fit:
     board: str
     device: str
     clock_mhz: float
+    link: str
     chosen: Candidate
     runner_up: Candidate | None
     compiled: int
@@ -241,7 +244,7 @@ def choose_array(
     for shape in sorted(rough, key=lambda item: -math.prod(item)):
         if best and shapes.macs > math.prod(shape) * best.cycles:
             break  # neither this nor any smaller one can be faster
-        excess[shape] = worst(needs(rough[shape], device)).excess
+        excess[shape] = worst(needs(rough[shape], device, kind=board.link)).excess
         if excess[shape] > HOPELESS:
             continue
         if progress:
@@ -284,7 +287,7 @@ def fitting_arrays(shapes: Shapes, board: Board) -> list[Candidate]:
     hopeful = [
         shape
         for shape, config in shapes.rough(device).items()
-        if worst(needs(config, device)).excess <= HOPELESS
+        if worst(needs(config, device, kind=board.link)).excess <= HOPELESS
     ]
     largest_first = sorted(hopeful, key=lambda shape: -math.prod(shape))
     found = [item for shape in largest_first for item in _attempt(shapes, shape, board, device, refused)]
@@ -326,7 +329,7 @@ def _candidate(shapes: Shapes, shape: Array, board: Board, device: Device) -> Ca
         utilization=report.utilization,
         link=board.link_time(item.program, board.target_mhz * 1e6),
         largest_memory=max(memory, key=lambda name: memory[name]),
-        needs=needs(config, device, item.contents),
+        needs=needs(config, device, item.contents, kind=board.link),
     )
 
 
@@ -342,6 +345,7 @@ def _answer(
         board=board.name,
         device=board.device_name,
         clock_mhz=board.target_mhz,
+        link=board.link,
         chosen=chosen,
         runner_up=runner_up,
         compiled=max(1, len(compiled)),

@@ -5,6 +5,7 @@ Everything appears in ``build/boards/<board>/``, whole or not at all.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -20,6 +21,7 @@ from hwquant.boards.families import FAMILIES
 from hwquant.boards.families.family import Device
 from hwquant.boards.families.flow import OpenFlow, VendorFlow
 from hwquant.boards.large_ram import weights_in_large_ram
+from hwquant.boards.pins import LinkKind
 from hwquant.boards.routing import Router
 from hwquant.boards.top import BoardTop
 from hwquant.build import BOARDS, Build, holding, installed, tidy
@@ -43,6 +45,12 @@ PACKAGES = (
     "amaranth",
 )
 """Packages whose versions a report has."""
+LINK_PACKAGES: Mapping[LinkKind, tuple[str, ...]] = {
+    "uart": (),
+    "usb": ("luna-usb",),
+    "ethernet": ("liteeth", "litex", "migen"),
+}
+"""Those that it has besides, by the link."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +71,12 @@ class Implementation:
         Counts by resource: LUTs, flip-flops, DSP multipliers and block RAMs, and large RAMs where there are such.
     cells : dict of str to int
         Number of cells of the netlist by type.
+    link : str
+        The host link: "uart", "usb" or "ethernet".
+    address : str
+        Where the board is on a network, as ``hwquant run --port`` takes it; "" where it is on none.
     baud : int
-        Rate of the host link in bit/s.
+        Rate of a UART in bit/s; 0 where the link is another.
     cycles : int
         Clock cycles from one inference to the next, without the time that the host link takes.
     core_frames_per_second : float
@@ -96,6 +108,8 @@ class Implementation:
     used: dict[str, int]
     available: dict[str, int]
     cells: dict[str, int]
+    link: str
+    address: str
     baud: int
     cycles: int
     core_frames_per_second: float
@@ -236,6 +250,8 @@ def _implement(
         used=made.used,
         available=dict(device.resources) if device else {},
         cells=made.cells,
+        link=board.link,
+        address=f"udp://{board.addresses.ip}" if board.link == "ethernet" else "",
         baud=board.rate(made.hertz) if made.hertz else board.rate(job.wanted),
         cycles=cycles,
         core_frames_per_second=round(batch * made.hertz / cycles, 1),
@@ -248,7 +264,8 @@ def _implement(
         attempts=made.attempts,
         seed=made.seed,
         seconds=round(monotonic() - begin, 1),
-        versions=installed("hwquant", *PACKAGES) | (tools.native_versions(device.family) if device else {}),
+        versions=installed("hwquant", *PACKAGES, *LINK_PACKAGES[board.link])
+        | (tools.native_versions(device.family) if device else {}),
     )
 
 
@@ -261,7 +278,9 @@ def _on_device(
     top = BoardTop(board, core, job.wanted, tunable=isinstance(family.flow, OpenFlow))
     report("synthesis", 0, 1)
     write_bytes(folder / "top.il", to_rtlil(top, "top", budget).encode())
-    cells = tools.synthesize(folder / "top.il", device)
+    for source, content in top.sources.items():
+        write_bytes(folder / source, content.encode())
+    cells = tools.synthesize(folder / "top.il", device, "top", "", list(top.sources))
     used = family.count(cells)
     _check_size(used, device)
     name, text = constraints(board, family)

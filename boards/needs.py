@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from hwquant.boards.contents import Contents
 from hwquant.boards.families.family import Device
+from hwquant.boards.pins import LinkKind
 from hwquant.boards.resources import estimate_resources
 from hwquant.program.config import ArrayConfig
 
@@ -45,9 +46,11 @@ class Need:
         return self.needed / self.allowed if self.allowed else float(self.needed > 0) * 2
 
 
-def needs(config: ArrayConfig, device: Device, contents: Contents | None = None) -> tuple[Need, ...]:
-    """What an accelerator with its host link takes of a device, one need for each resource."""
-    used = dataclasses.asdict(estimate_resources(config, device, link=True, contents=contents))
+def needs(
+    config: ArrayConfig, device: Device, contents: Contents | None = None, *, kind: LinkKind = "uart"
+) -> tuple[Need, ...]:
+    """What an accelerator with a host link of a kind takes of a device, one need for each resource."""
+    used = dataclasses.asdict(estimate_resources(config, device, link=True, contents=contents, kind=kind))
     routable = device.family.routable
     return tuple(
         Need(name, used[name], count, math.floor(count * routable.get(name, 1.0)))

@@ -15,6 +15,8 @@ from hwquant.files import write_bytes
 
 DIVISOR = "divisor"
 """The port whose bits become constants."""
+CABLE = "cable"
+"""The part of the top that has a PLL of its own."""
 TOP = "top"
 
 
@@ -33,30 +35,34 @@ class Netlist:
         self._ports = dict(self._top["ports"])
         self._cells = self._top["cells"]
         self._open: list[tuple[list[Any], int, int]] = []  # connections of the divisor's bits
-        bits = {bit: index for index, bit in enumerate(self._ports[DIVISOR]["bits"])}
+        bits = {bit: index for index, bit in enumerate(self._ports.get(DIVISOR, {"bits": ()})["bits"])}
         for cell in self._cells.values():
             for connection in cell["connections"].values():
                 self._open += [
                     (connection, place, bits[bit]) for place, bit in enumerate(connection) if bit in bits
                 ]
 
-    def write(self, folder: Path, divisor: int, pll: Instance | None) -> None:
+    def write(self, folder: Path, divisor: int | None, pll: Instance | None) -> None:
         """Write the netlist with all numbers into a folder, as what place and route reads.
 
         Parameters
         ----------
         folder : Path
             The folder.
-        divisor : int
-            What the port of the host link's divisor gets.
+        divisor : int or None
+            What the port of a UART's divisor gets; None where the netlist has no such port.
         pll : Instance or None
             The PLL; None where the netlist has none.
         """
         for connection, place, index in self._open:
-            connection[place] = str(divisor >> index & 1)
+            connection[place] = str((divisor or 0) >> index & 1)
         self._top["ports"] = {name: port for name, port in self._ports.items() if name != DIVISOR}
         if pll is not None:
-            cells = [cell for cell in self._cells.values() if cell["type"] == pll.type]
+            cells = [
+                cell
+                for name, cell in self._cells.items()
+                if cell["type"] == pll.type and not name.startswith(f"{CABLE}.")
+            ]
             if len(cells) != 1:
                 raise ToolStopped(f"the netlist has {len(cells)} cells {pll.type!r}, where one PLL is wanted")
             cells[0]["parameters"] |= _encoded(pll.parameters)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from hwquant.boards.device import NO_DEVICE
 from hwquant.boards.families.constraints import Pin
@@ -12,7 +12,19 @@ from hwquant.boards.families.family import Family
 from hwquant.boards.fields import Field, anything, check, integer, listed, shown, text
 from hwquant.errors import HwquantError
 
-PINS = ("clock", "rx", "tx", "led")
+LinkKind = Literal["uart", "usb", "ethernet"]
+"""What a host link is: a serial line, a USB cable at the FPGA's own pins, or a PHY of Ethernet (RGMII)."""
+LINK_PINS: Mapping[LinkKind, tuple[str, ...]] = {
+    "uart": ("rx", "tx"),
+    "usb": ("usb_p", "usb_n", "usb_pull_up"),
+    "ethernet": (
+        *("eth_rx_clk", "eth_rx_ctl", *(f"eth_rx_data_{bit}" for bit in range(4))),
+        *("eth_tx_clk", "eth_tx_ctl", *(f"eth_tx_data_{bit}" for bit in range(4))),
+        "eth_reset_n",
+    ),
+}
+"""Functions of the pins that a link needs."""
+PINS = ("clock", *LINK_PINS["uart"], "led", *LINK_PINS["usb"], *LINK_PINS["ethernet"])
 """Functions of pins, which are names of the ports of a board's top."""
 
 HERTZ = integer(1_000_000, 1_000_000_000)
@@ -24,8 +36,7 @@ _LOCATION = text(
 _FIELDS = {"location": _LOCATION, "attributes": anything(dict, 'a table, such as {IO_TYPE = "LVCMOS33"}')}
 FIELDS: Mapping[str, Mapping[str, Field]] = {
     "clock": {**_FIELDS, "hertz": HERTZ},
-    "rx": _FIELDS,
-    "tx": _FIELDS,
+    **{pin: _FIELDS for pins in LINK_PINS.values() for pin in pins},
     "led": {**_FIELDS, "inverted": anything(bool, "true or false")},
 }
 """Fields of a pin in a board file, by its function."""

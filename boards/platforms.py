@@ -13,11 +13,15 @@ from hwquant.boards.families.family import Family
 from hwquant.boards.pins import HERTZ, check_pin
 from hwquant.errors import HwquantError, require
 
+UART = {"rx": "rx", "tx": "tx"}
+USB = {"d_p": "usb_p", "d_n": "usb_n", "pullup": "usb_pull_up"}
+"""Our functions of pins, by what a resource of amaranth-boards calls them."""
+
 
 def from_amaranth(
     source: str, family: Family | None, where: str, listed: Collection[str] = ()
 ) -> tuple[int, dict[str, Pin]]:
-    """The clock in Hz and the pins of a platform: clock, UART and first LED.
+    """The clock in Hz and the pins of a platform: clock, UART, direct USB and first LED.
 
     Parameters
     ----------
@@ -38,11 +42,13 @@ def from_amaranth(
             f"{where}: the platform {source!r} has no clock on a single pin; list the pins instead"
         )
     places = {"clock": (clock, clock.attrs)}
-    if ("uart", 0) in items:
-        uart = items["uart", 0]
-        signals = {part.name: part for part in uart.ios}
-        for name in signals.keys() & {"rx", "tx"}:
-            places[name] = signals[name], {**uart.attrs, **signals[name].attrs}
+    links = {"uart": UART} | ({"usb": USB} if family and family.usb else {})
+    for resource, functions in links.items():
+        if (resource, 0) in items:
+            whole = items[resource, 0]
+            signals = {part.name: part for part in whole.ios}
+            for name in signals.keys() & functions.keys():
+                places[functions[name]] = signals[name], {**whole.attrs, **signals[name].attrs}
     if ("led", 0) in items:
         places["led"] = items["led", 0], items["led", 0].attrs
     hertz = round(clock.clock.frequency)

@@ -18,10 +18,12 @@ from typing import Any
 
 from hwquant.boards.contents import Contents
 from hwquant.boards.families.family import Device, Family
-from hwquant.boards.features import KNOWN, facts_for, features_of
+from hwquant.boards.features import facts_for, features_of
 from hwquant.boards.large_ram import large_rams, weight_memory, weights_in_large_ram
+from hwquant.boards.pins import LinkKind
 from hwquant.errors import Unsupported
 from hwquant.program.config import ArrayConfig
+from hwquant.rtl_templates.facts import KNOWN
 
 UNFITTED = {"lut": 0.0, "ff": 1.0}
 """Cost of a bit of what the fit has not seen: registers are counted, logic is too various for a guess."""
@@ -58,7 +60,12 @@ class Resources:
 
 
 def estimate_resources(
-    config: ArrayConfig, device: Device, *, link: bool, contents: Contents | None = None
+    config: ArrayConfig,
+    device: Device,
+    *,
+    link: bool,
+    contents: Contents | None = None,
+    kind: LinkKind = "uart",
 ) -> Resources:
     """Estimate in a millisecond what synthesis will count.
 
@@ -69,9 +76,11 @@ def estimate_resources(
     device : Device
         The FPGA; products beyond its DSP blocks become LUTs.
     link : bool
-        Whether to count what a board's top has besides: UART and link executor.
+        Whether to count what a board's top has besides: the link and its executor.
     contents : Contents or None, optional
         Bits of the read-only memories that are hardware at all (:meth:`Contents.of_program`); None for all of them.
+    kind : {"uart", "usb", "ethernet"}
+        The link.
 
     Raises
     ------
@@ -82,7 +91,7 @@ def estimate_resources(
     if coefficients is None:
         raise Unsupported(f"there is no resource model of {device.name}", where=device.name)
     contents = contents or Contents.of(config)
-    parts = features_of(facts_for(config, device, link=link), config, device.family, contents)
+    parts = features_of(facts_for(config, device, link=link, kind=kind), config, device.family, contents)
     sums = dict.fromkeys(coefficients, 0.0)
     for part, found in parts.items():
         for kind in sums:

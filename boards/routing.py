@@ -86,7 +86,8 @@ class Router:
             job = RoutingJob(self._device, board.package, board.speed, self._constraints, hertz, number)
             with working_folder() as place:
                 write_bytes(place / self._constraints, read_bytes(self._folder / self._constraints))
-                netlist.write(place, board.divisor_constant(hertz), self._pll(top, hertz))
+                divisor = board.divisor_constant(hertz) if board.link == "uart" else None
+                netlist.write(place, divisor, self._pll(top, hertz))
                 fmax = tools.place_and_route(self._flow, job, place).megahertz * 1e6
                 if fmax >= hertz:  # once a clock is reached, only higher ones are tried
                     for path in filter(Path.is_file, place.iterdir()):

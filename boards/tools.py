@@ -23,6 +23,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,7 +42,9 @@ for line in open(sys.argv[1]):
 """
 
 
-def synthesize(rtlil: Path, device: Device, top: str = "top", verilog: str = "") -> dict[str, int]:
+def synthesize(
+    rtlil: Path, device: Device, top: str = "top", verilog: str = "", sources: Sequence[str] = ()
+) -> dict[str, int]:
     """Synthesize RTLIL; ``netlist.json`` appears beside it.
 
     Parameters
@@ -54,6 +57,8 @@ def synthesize(rtlil: Path, device: Device, top: str = "top", verilog: str = "")
         Name of the top module.
     verilog : str, default ""
         Name of a file beside it that gets the netlist in Verilog; "" for none.
+    sources : sequence of str, optional
+        Names of files of Verilog beside it, with modules of the design.
 
     Returns
     -------
@@ -64,7 +69,8 @@ def synthesize(rtlil: Path, device: Device, top: str = "top", verilog: str = "")
     command = device.family.synthesis(device, top)
     if device.family.blocks:
         write_bytes(folder / BLOCKS, own_blocks(device.family).encode())
-    yosys([f"read_rtlil {rtlil.name}", command], folder, "synthesis")
+    reading = [f"read_rtlil {rtlil.name}", *(f"read_verilog {name}" for name in sources)]
+    yosys([*reading, command], folder, "synthesis")
     design = json.loads((folder / NETLIST).read_text(encoding="utf-8"))
     module = design["modules"][top]
     if device.family.improve:

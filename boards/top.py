@@ -1,20 +1,27 @@
-"""The top of a board's bitstream: the clock, and the accelerator behind its UART."""
+"""The top of a board's bitstream: the clock, and the accelerator behind its link."""
 
-from amaranth.hdl import ClockDomain, Module
-from amaranth.lib.wiring import Component, In, Out
+from typing import assert_never
+
+from amaranth.hdl import Cat, ClockDomain, DomainRenamer, Module
+from amaranth.lib.wiring import Component, In, Member, Out
 
 from hwquant.boards.board import Board
 from hwquant.boards.clocking import ClockGenerator, usable_clocks
-from hwquant.boards.parameters import DIVISOR
-from hwquant.rtl_templates.board import SerialAccelerator
+from hwquant.boards.parameters import CABLE, DIVISOR
+from hwquant.boards.pins import LINK_PINS
+from hwquant.boards.usb_cable import UsbCable
+from hwquant.errors import HwquantError
+from hwquant.rtl_templates.board import EthernetAccelerator, SerialAccelerator, UsbAccelerator
 from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.ethernet import NET_HZ, RGMII, core_verilog
+from hwquant.rtl_templates.liteeth_core import CORE
 from hwquant.rtl_templates.uart import baud_divisor
 
 
 class BoardTop(Component):
-    """What is synthesized for a board; its only clock comes from the port ``clock``.
+    """What is synthesized for a board; its clocks come from the port ``clock``.
 
-    Where ``tunable``, the cycles of a bit on the link come from a port: constants that
+    Where ``tunable``, the cycles of a bit on a UART come from a port: constants that
     :class:`~hwquant.boards.parameters.Netlist` puts in its place, so that the netlist serves every clock of the PLL.
 
     Parameters
@@ -41,34 +48,97 @@ class BoardTop(Component):
         Input of the UART, from the host.
     tx : Out(1)
         Output of the UART, to the host.
+    usb_pull_up : Out(1)
+        Where the link is USB, instead of the UART: level at the pull-up resistor of D+. The wires ``usb_p`` and
+        ``usb_n`` are ports too.
+    eth_rx_clk, eth_rx_ctl, ... : In(1) or Out(1)
+        Where it is Ethernet: the wires of the PHY, :data:`~hwquant.boards.pins.LINK_PINS`.
     led : Out(1)
         Level that switches the board's LED on while a request is being executed.
     divisor : In(...)
-        Where tunable: :func:`~hwquant.rtl_templates.uart.divisor_constant` of the link, with as many bits as any clock
+        Where tunable: :func:`~hwquant.rtl_templates.uart.divisor_constant` of a UART, with as many bits as any clock
         needs.
     """
 
     def __init__(self, board: Board, accelerator: Accelerator, wanted_hz: float, *, tunable: bool = False):
-        ports = {"clock": In(1), "rx": In(1, init=1), "tx": Out(1, init=1), "led": Out(1)}
-        if tunable:
+        ports: dict[str, Member] = {"clock": In(1)}
+        match board.link:
+            case "uart":
+                ports |= {"rx": In(1, init=1), "tx": Out(1, init=1)}
+            case "usb":
+                ports |= {"usb_pull_up": Out(1)}
+            case "ethernet":
+                ports |= {name: _member(name) for name in LINK_PINS["ethernet"]}
+            case _:
+                assert_never(board.link)
+        ports["led"] = Out(1)
+        if tunable and board.link == "uart":
             ports[DIVISOR] = In(max(map(board.divisor_constant, usable_clocks(board))).bit_length())
         super().__init__(ports)
         self.board = board
         self.clocks = ClockGenerator(board.device, self.clock, board.clock_hz or int(wanted_hz), wanted_hz)
         self.hertz = self.clocks.hertz
+        self.linked = self._linked(accelerator, tunable)
+        if board.link == "ethernet":
+            self.net = ClockGenerator(board.device, self.clock, board.clock_hz, NET_HZ)
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Files of Verilog that the top needs besides, by name."""
+        return {f"{CORE}.v": core_verilog()} if self.board.link == "ethernet" else {}
+
+    def _linked(
+        self, accelerator: Accelerator, tunable: bool
+    ) -> SerialAccelerator | UsbAccelerator | EthernetAccelerator:
+        """The accelerator behind the board's link."""
+        board = self.board
+        if board.link == "ethernet":
+            return EthernetAccelerator(accelerator, board.addresses, board.window)
+        if board.link == "usb":
+            return UsbAccelerator(accelerator, board.window)
         divisor = self.divisor if tunable else baud_divisor(self.hertz, board.rate(self.hertz))
-        self.serial = SerialAccelerator(accelerator, divisor, board.window)
+        return SerialAccelerator(accelerator, divisor, board.window)
 
     def elaborate(self, platform: object) -> Module:
-        """Connect the clock generator and the accelerator's UART to the ports."""
+        """Connect the clock generator and the accelerator's link to the ports."""
         m = Module()
         m.domains.sync = ClockDomain("sync")
         m.submodules.clocks = self.clocks
-        m.submodules.board = serial = self.serial
+        m.submodules.board = linked = self.linked
         pin = self.board.pins.get("led")
-        m.d.comb += [
-            serial.rx.eq(self.rx),
-            self.tx.eq(serial.tx),
-            self.led.eq(~serial.active if pin and pin.inverted else serial.active),
-        ]
+        led = self.led.eq(~linked.active if pin and pin.inverted else linked.active)
+        match linked:
+            case SerialAccelerator():
+                m.d.comb += [linked.rx.eq(self.rx), self.tx.eq(linked.tx), led]
+            case UsbAccelerator():
+                m.submodules[CABLE] = cable = self._cable(linked)
+                m.domains += [cable.usb, cable.usb_io]
+                m.d.comb += [self.usb_pull_up.eq(linked.pull_up), led]
+            case EthernetAccelerator():
+                m.domains.net = ClockDomain("net")
+                m.submodules[CABLE] = DomainRenamer("net")(self.net)
+                for name, member in RGMII.items():
+                    inner = getattr(linked, name)
+                    outer = Cat(getattr(self, pin) for pin in _pins_of(name))
+                    m.d.comb += inner.eq(outer) if member.flow is In else outer.eq(inner)
+                m.d.comb += led
+            case _:
+                assert_never(linked)
         return m
+
+    def _cable(self, linked: UsbAccelerator) -> UsbCable:
+        device = self.board.device
+        if device is None or device.family.usb is None:
+            raise HwquantError(f"the FPGA of {self.board.name} has no cells for a USB cable; use its UART")
+        return UsbCable(device.family.usb, self.clock, self.board.clock_hz, linked)
+
+
+def _pins_of(name: str) -> list[str]:
+    """The ports of a PHY's wires of a name."""
+    return [pin for pin in LINK_PINS["ethernet"] if pin.startswith(name)]
+
+
+def _member(pin: str) -> Member:
+    """A port of one of a PHY's wires."""
+    (found,) = (member for name, member in RGMII.items() if pin in _pins_of(name))
+    return found.flow(1)

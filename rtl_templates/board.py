@@ -1,22 +1,131 @@
-"""The top of a board: the accelerator behind a serial line."""
+"""The top of a board: the accelerator behind a link, which is a serial line or a USB cable."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
 
 from amaranth.hdl import Module, ResetInserter, Signal
-from amaranth.lib.wiring import Component, In, Out, connect
+from amaranth.lib.wiring import Component, In, Member, Out, connect
 
 from hwquant.link.protocol import LARGE, Window
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import DspBudget
+from hwquant.rtl_templates.ethernet import RGMII, Addresses, EthernetPort
 from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.framing import BEAT, Deframer, Framer
 from hwquant.rtl_templates.link import LinkExecutor
 from hwquant.rtl_templates.ports import frame_layout, word_layout
 from hwquant.rtl_templates.streams import StreamQueue, StreamRegister
 from hwquant.rtl_templates.uart import Divisor, UartReceiver, UartTransmitter
+from hwquant.rtl_templates.usb import WIRE, UsbSerialPort
+
+Statements = Sequence[Any]
+"""Assignments, for a domain of a module."""
 
 
-class SerialAccelerator(Component):
-    """The top of a board: an accelerator behind a UART, with the protocol of :mod:`hwquant.link.protocol`.
+class LinkedAccelerator(Component):
+    """The top of a board: an accelerator behind a link, with the protocol of :mod:`hwquant.link.protocol`.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+        The accelerator, with the program in its memories.
+    window : Window
+        How much the host may have on its way.
+    wires : dict of str to Member
+        Ports of the link.
+
+    Members
+    -------
+    opened : Out(1)
+        A host has opened a session; for a LED.
+    active : Out(1)
+        A request of the host is being executed or answered; for a LED.
+    """
+
+    def __init__(self, accelerator: Accelerator, window: Window, wires: dict[str, Member]):
+        self.accelerator, self.window = accelerator, window
+        super().__init__(wires | {"opened": Out(1), "active": Out(1)})
+
+    @abstractmethod
+    def receive(self, m: Module) -> tuple[Any, Statements]:
+        """Add what receives; gives the stream of bytes from the host, which does not wait, and what the wires do."""
+
+    @abstractmethod
+    def transmit(self, m: Module) -> tuple[Any, Statements]:
+        """Add what transmits; gives the stream that takes bytes to the host, and what the wires do."""
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the link, framing, executor and accelerator, and connect them."""
+        m = Module()
+        accelerator = self.accelerator
+        received, inward = self.receive(m)
+        m.submodules.deframer = deframer = Deframer(self.window)
+        m.submodules.link = link = LinkExecutor(
+            accelerator.config, self.window, loadable=accelerator.loadable
+        )
+        m.submodules.framer = framer = Framer()
+        transmitted, outward = self.transmit(m)
+        # It reaches all over the device: that takes a cycle of its own.
+        reset = Signal()
+        m.d.sync += reset.eq(link.reset)
+        m.submodules.accelerator = ResetInserter(reset)(accelerator)
+        # Memories, checks and the choice of what comes next would else be one long path; bytes are rare. A host that
+        # asks whether a frame may come asks the accelerator.
+        m.submodules.request = request = StreamRegister(BEAT)
+        m.submodules.response = response = StreamRegister(BEAT)
+        m.submodules.leaving = leaving = StreamRegister(8)
+        word = word_layout(accelerator.config)
+        beat = frame_layout(accelerator.config)
+        m.submodules.frames = frames = ResetInserter(reset)(StreamRegister(beat, follows=True))
+        m.submodules.results = results = ResetInserter(reset)(StreamQueue(word))
+        connect(m, received, deframer.bytes)
+        connect(m, deframer.packets, request.i)
+        connect(m, request.o, link.packets)
+        connect(m, link.responses, response.i)
+        connect(m, response.o, framer.packets)
+        connect(m, framer.bytes, leaving.i)
+        connect(m, leaving.o, transmitted)
+        connect(m, link.frames, frames.i)
+        connect(m, frames.o, accelerator.frames)
+        connect(m, accelerator.results, results.i)
+        connect(m, results.o, link.results)
+        connect(m, link.bus, accelerator.bus)
+        if accelerator.loadable:
+            connect(m, link.load, accelerator.load)
+        m.d.comb += [
+            *inward,
+            link.damaged.eq(deframer.damaged),
+            *outward,
+            self.opened.eq(link.opened),
+            self.active.eq(link.active),
+        ]
+        return m
+
+
+def _linked_facts(
+    config: ArrayConfig, window: Window, budget: DspBudget | None, loadable: bool, line: dict[str, Facts]
+) -> Facts:
+    """What a board's top is made of: the reset's register, and what is inside, the parts of the line among it."""
+    parts = {
+        "deframer": Deframer.facts(window),
+        "link": LinkExecutor.facts(config, window, loadable=loadable),
+        "framer": Framer.facts(),
+        "accelerator": Accelerator.facts(config, budget, loadable=loadable),
+        "request": StreamRegister.facts(BEAT.size),
+        "response": StreamRegister.facts(BEAT.size),
+        "leaving": StreamRegister.facts(8),
+        "frames": StreamRegister.facts(frame_layout(config).size),
+        "results": StreamQueue.facts(word_layout(config).size),
+    }
+    return Facts(
+        registers={"reset": 1}, inside=[Inside(name, facts) for name, facts in (line | parts).items()]
+    )
+
+
+class SerialAccelerator(LinkedAccelerator):
+    """An accelerator behind a UART.
 
     Throughput: a byte in ten bits of ``divisor`` cycles, in each direction.
 
@@ -36,64 +145,23 @@ class SerialAccelerator(Component):
         The serial line from the host, 8N1.
     tx : Out(1, init=1)
         The serial line to the host, 8N1.
-    opened : Out(1)
-        A host has opened a session; for a LED.
-    active : Out(1)
-        A request of the host is being executed or answered; for a LED.
+    opened, active : Out(1)
+        Those of :class:`LinkedAccelerator`.
     """
 
     def __init__(self, accelerator: Accelerator, divisor: Divisor | Signal, window: Window = LARGE):
-        self.accelerator, self.window = accelerator, window
         self.divisor = divisor
-        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "opened": Out(1), "active": Out(1)})
+        super().__init__(accelerator, window, {"rx": In(1, init=1), "tx": Out(1, init=1)})
 
-    def elaborate(self, platform: object) -> Module:
-        """Build the UART, framing, executor and accelerator, and connect them."""
-        m = Module()
-        accelerator = self.accelerator
+    def receive(self, m: Module) -> tuple[Any, Statements]:
+        """Add the receiver of the line."""
         m.submodules.receiver = receiver = UartReceiver(self.divisor)
-        m.submodules.deframer = deframer = Deframer(self.window)
-        m.submodules.link = link = LinkExecutor(
-            accelerator.config, self.window, loadable=accelerator.loadable
-        )
-        m.submodules.framer = framer = Framer()
+        return receiver.bytes, [receiver.rx.eq(self.rx)]
+
+    def transmit(self, m: Module) -> tuple[Any, Statements]:
+        """Add the transmitter of the line."""
         m.submodules.transmitter = transmitter = UartTransmitter(self.divisor)
-        # It reaches all over the device: that takes a cycle of its own.
-        reset = Signal()
-        m.d.sync += reset.eq(link.reset)
-        m.submodules.accelerator = ResetInserter(reset)(accelerator)
-        # Memories, checks and the choice of what comes next would else be one long path; bytes are rare. A host that
-        # asks whether a frame may come asks the accelerator.
-        m.submodules.request = request = StreamRegister(BEAT)
-        m.submodules.response = response = StreamRegister(BEAT)
-        m.submodules.leaving = leaving = StreamRegister(8)
-        config = accelerator.config
-        m.submodules.frames = frames = ResetInserter(reset)(
-            StreamRegister(frame_layout(config), follows=True)
-        )
-        m.submodules.results = results = ResetInserter(reset)(StreamQueue(word_layout(config)))
-        connect(m, receiver.bytes, deframer.bytes)
-        connect(m, deframer.packets, request.i)
-        connect(m, request.o, link.packets)
-        connect(m, link.responses, response.i)
-        connect(m, response.o, framer.packets)
-        connect(m, framer.bytes, leaving.i)
-        connect(m, leaving.o, transmitter.bytes)
-        connect(m, link.frames, frames.i)
-        connect(m, frames.o, accelerator.frames)
-        connect(m, accelerator.results, results.i)
-        connect(m, results.o, link.results)
-        connect(m, link.bus, accelerator.bus)
-        if accelerator.loadable:
-            connect(m, link.load, accelerator.load)
-        m.d.comb += [
-            receiver.rx.eq(self.rx),
-            link.damaged.eq(deframer.damaged),
-            self.tx.eq(transmitter.tx),
-            self.opened.eq(link.opened),
-            self.active.eq(link.active),
-        ]
-        return m
+        return transmitter.bytes, [self.tx.eq(transmitter.tx)]
 
     @staticmethod
     def facts(
@@ -124,17 +192,108 @@ class SerialAccelerator(Component):
         Facts
             The reset's register, and what is inside.
         """
-        parts = {
-            "receiver": UartReceiver.facts(divisor),
-            "deframer": Deframer.facts(window),
-            "link": LinkExecutor.facts(config, window, loadable=loadable),
-            "framer": Framer.facts(),
-            "transmitter": UartTransmitter.facts(divisor),
-            "accelerator": Accelerator.facts(config, budget, loadable=loadable),
-            "request": StreamRegister.facts(BEAT.size),
-            "response": StreamRegister.facts(BEAT.size),
-            "leaving": StreamRegister.facts(8),
-            "frames": StreamRegister.facts(frame_layout(config).size),
-            "results": StreamQueue.facts(word_layout(config).size),
-        }
-        return Facts(registers={"reset": 1}, inside=[Inside(name, facts) for name, facts in parts.items()])
+        line = {"receiver": UartReceiver.facts(divisor), "transmitter": UartTransmitter.facts(divisor)}
+        return _linked_facts(config, window, budget, loadable, line)
+
+
+class UsbAccelerator(LinkedAccelerator):
+    """An accelerator behind a USB cable.
+
+    Throughput: that of :class:`~hwquant.rtl_templates.usb.UsbSerialPort`, whose clock domains it needs.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+        The accelerator, with the program in its memories.
+    window : Window, default LARGE
+        How much the host may have on its way.
+
+    Members
+    -------
+    d_p, d_n : Out(WIRE)
+        The wires of the cable.
+    pull_up : Out(1)
+        Level at the pull-up resistor of D+.
+    opened, active : Out(1)
+        Those of :class:`LinkedAccelerator`.
+    """
+
+    def __init__(self, accelerator: Accelerator, window: Window = LARGE):
+        super().__init__(accelerator, window, {"d_p": Out(WIRE), "d_n": Out(WIRE), "pull_up": Out(1)})
+        self.port = UsbSerialPort()
+
+    def receive(self, m: Module) -> tuple[Any, Statements]:
+        """Add the port."""
+        m.submodules.port = port = self.port
+        wires = ((self.d_p, port.d_p), (self.d_n, port.d_n))
+        return port.received, [inner.i.eq(outer.i) for outer, inner in wires]
+
+    def transmit(self, m: Module) -> tuple[Any, Statements]:
+        """The port takes the bytes too."""
+        port = self.port
+        wires = ((self.d_p, port.d_p), (self.d_n, port.d_n))
+        driven = [to for outer, inner in wires for to in (outer.o.eq(inner.o), outer.oe.eq(inner.oe))]
+        return port.sent, [*driven, self.pull_up.eq(port.pull_up)]
+
+    @staticmethod
+    def facts(
+        config: ArrayConfig,
+        window: Window = LARGE,
+        budget: DspBudget | None = None,
+        *,
+        loadable: bool = False,
+    ) -> Facts:
+        """What a board's top is made of; parameters are those of :meth:`SerialAccelerator.facts`."""
+        return _linked_facts(config, window, budget, loadable, {"port": UsbSerialPort.facts()})
+
+
+class EthernetAccelerator(LinkedAccelerator):
+    """An accelerator behind a network.
+
+    Throughput: that of :class:`~hwquant.rtl_templates.ethernet.EthernetPort`.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+        The accelerator, with the program in its memories.
+    addresses : Addresses
+        Who the board is.
+    window : Window, default LARGE
+        How much the host may have on its way.
+
+    Members
+    -------
+    eth_rx_clk, eth_rx_ctl, eth_rx_data : In(...)
+        Wires from the PHY; see :class:`~hwquant.rtl_templates.ethernet.EthernetPort`.
+    eth_tx_clk, eth_tx_ctl, eth_tx_data, eth_reset_n : Out(...)
+        Wires to the PHY.
+    opened, active : Out(1)
+        Those of :class:`LinkedAccelerator`.
+    """
+
+    def __init__(self, accelerator: Accelerator, addresses: Addresses, window: Window = LARGE):
+        super().__init__(accelerator, window, dict(RGMII))
+        self.port = EthernetPort(addresses)
+
+    def receive(self, m: Module) -> tuple[Any, Statements]:
+        """Add the port."""
+        m.submodules.port = port = self.port
+        names = [name for name, member in RGMII.items() if member.flow is In]
+        return port.received, [getattr(port, name).eq(getattr(self, name)) for name in names]
+
+    def transmit(self, m: Module) -> tuple[Any, Statements]:
+        """The port takes the bytes too."""
+        port = self.port
+        names = [name for name, member in RGMII.items() if member.flow is Out]
+        return port.sent, [getattr(self, name).eq(getattr(port, name)) for name in names]
+
+    @staticmethod
+    def facts(
+        config: ArrayConfig,
+        window: Window = LARGE,
+        budget: DspBudget | None = None,
+        *,
+        loadable: bool = False,
+    ) -> Facts:
+        """What a board's top is made of; parameters are those of :meth:`SerialAccelerator.facts`."""
+        return _linked_facts(config, window, budget, loadable, {"port": EthernetPort.facts()})

@@ -14,6 +14,9 @@ from typing import Literal, NamedTuple
 Image = Literal["program", "weights", "parameters", "tables"]
 """A read-only memory's contents, one of :attr:`hwquant.rtl_templates.core.Accelerator.images`."""
 
+KNOWN = "known"
+"""Name of what is counted in LUTs already."""
+
 
 class Delay(NamedTuple):
     """Registers one behind the other, of which nothing reads any but the last.
@@ -112,7 +115,8 @@ class Facts:
     muxes : Mapping of str to int, optional
         Bits of multiplexers of two inputs, by what they choose.
     gates : Mapping of str to int, optional
-        Bits of other logic, by what it does; "control" is 1 where there is some of a fixed size.
+        Bits of other logic, by what it does; "control" is 1 where there is some of a fixed size, and :data:`KNOWN` is
+        counted in LUTs already.
     memories : Sequence of MemoryShape, optional
         Memories of the component.
     products : Sequence of Product, optional

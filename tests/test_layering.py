@@ -80,7 +80,7 @@ MAY_IMPORT = {
     "search": MODELS | {"quantize", "program", "training", "boards", "boards.families", "advice", "__init__"},
     "export": INTEGER | {"host", "hwq"},
     "link": {"errors", "packages"},
-    "rtl_templates": {"errors", "names", "link", "program", "__init__"},
+    "rtl_templates": {"errors", "names", "packages", "link", "program", "__init__"},
     "driver": INTEGER | {"golden", "host", "link", "program", "states"},
     "sim": INTEGER | {"golden", "link", "program", "rtl_templates"},
     "describe": INTEGER,

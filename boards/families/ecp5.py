@@ -12,6 +12,7 @@ from amaranth.hdl import ClockSignal, Const, Instance, Module, Signal, Value, si
 
 from hwquant.boards.families.constraints import SPEED, STANDARD, SWITCH, Constraints, Pin, lines
 from hwquant.boards.families.ecp5_registers import absorb
+from hwquant.boards.families.ecp5_usb import USB
 from hwquant.boards.families.family import CellModels, Device, Family
 from hwquant.boards.families.flow import Executable, OpenFlow, RoutingJob, nextpnr_arguments
 from hwquant.boards.families.languages import lpf, megahertz, word
@@ -24,6 +25,7 @@ from hwquant.rtl_templates.paired_product import PackedProduct
 from hwquant.rtl_templates.registered_product import RegisteredProduct, whole
 
 MULTIPLIER_BITS = 18
+RGMII_HZ = 125_000_000
 
 
 class Ecp5Product(RegisteredProduct):
@@ -178,7 +180,10 @@ def _constraints(pins: Mapping[str, Pin], clock_hz: int) -> str:
         attributes = [f"{word(key, 'LPF')}={word(value, 'LPF')}" for key, value in pin.attributes.items()]
         if attributes:
             statements.append(f'IOBUF PORT "{port}" {" ".join(attributes)};')
-    return lines(*statements, f'FREQUENCY PORT "clock" {megahertz(clock_hz)} MHZ;')
+    statements.append(f'FREQUENCY PORT "clock" {megahertz(clock_hz)} MHZ;')
+    if "eth_rx_clk" in pins:
+        statements.append(f'FREQUENCY PORT "eth_rx_clk" {megahertz(RGMII_HZ)} MHZ;')
+    return lines(*statements)
 
 
 def _routing(job: RoutingJob) -> list[str]:
@@ -242,6 +247,8 @@ FAMILY = Family(
         bitstream="top.bit",
     ),
     board_fields=("package", "speed"),
+    rgmii=True,
+    usb=USB,
     models=CellModels("ecp5/cells_sim.v", ("block_ram.v", "ecp5.v")),
 )
 

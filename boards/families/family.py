@@ -10,6 +10,7 @@ from hwquant.boards.families.constraints import Constraints
 from hwquant.boards.families.flow import OpenFlow, VendorFlow
 from hwquant.boards.families.pll import Pll
 from hwquant.boards.families.ram import LogicCost, Ram, ShiftRegisters
+from hwquant.boards.families.usb import UsbCells
 from hwquant.link.protocol import LARGE, SMALL, Window
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.dsp import DspBlocks, DspBudget, blocks_of
@@ -83,6 +84,10 @@ class Family:
         flip-flops, 0..1, that take a cell of their own; 0 where the two are independent.
     routable : mapping of str to float, optional
         Share of a resource that may be used, above which placing and routing get slow or fail; 1 for those not named.
+    rgmii : bool, default False
+        Whether LiteEth has a PHY for it.
+    usb : UsbCells or None, default None
+        Its cells for a USB cable; None where it can have none.
     blocks : str, default ""
         Verilog file in ``cells`` of blocks that synthesis is not to look into; "" where there are none.
     notes : tuple of str
@@ -104,6 +109,8 @@ class Family:
     shift_registers: ShiftRegisters | None = None
     lone_registers: float = 0.0
     routable: Mapping[str, float] = field(default_factory=lambda: ROUTABLE)
+    rgmii: bool = False
+    usb: UsbCells | None = None
     blocks: str = ""
     notes: tuple[str, ...] = ()
 

@@ -24,7 +24,7 @@ def boards(as_json: bool) -> None:
     table.add_column("board", no_wrap=True)
     table.add_column("")
     table.add_column("device", no_wrap=True)
-    for title in ("LUT", "FF", "DSP", "RAM kbit", "clock MHz", "baud", "largest array"):
+    for title in ("LUT", "FF", "DSP", "RAM kbit", "clock MHz", "links", "baud", "largest array"):
         table.add_column(title, justify="right")
     result = []
     for item in items:
@@ -36,7 +36,16 @@ def boards(as_json: bool) -> None:
             array = largest_array(device)
         clock = f"{item.clock_hz / 1e6:g}" if item.clock_hz else ""
         largest = f"{array[0]}x{array[1]}" if array else ""
-        table.add_row(item.name, item.title, item.device_name, *cells, clock, str(item.baud), largest)
+        table.add_row(
+            item.name,
+            item.title,
+            item.device_name,
+            *cells,
+            clock,
+            ", ".join(item.links),
+            str(item.baud),
+            largest,
+        )
         result.append(
             {
                 "name": item.name,
@@ -46,6 +55,8 @@ def boards(as_json: bool) -> None:
                 **(device.resources if device else dict.fromkeys(("lut", "ff", "dsp", "ram"), 0)),
                 "ram_bits": kilobits * 1024,
                 "clock_hz": item.clock_hz,
+                "link": item.link,
+                "links": list(item.links),
                 "baud": item.baud,
                 "largest_array": largest or None,
             }

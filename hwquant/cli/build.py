@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from ipaddress import IPv4Address
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from hwquant.cli.common import check_writable, emit, json_option, rates_line, write_report
+from hwquant.cli.common import check_writable, emit, json_option, link_option, rates_line, write_report
+from hwquant.cli.outputs import check_ignored
 from hwquant.cli.progress import progress
 
 if TYPE_CHECKING:
     from hwquant.boards.clock_search import Effort
     from hwquant.boards.implement import Implementation
+
+
+class _Address(click.ParamType):
+    name = "address"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> IPv4Address:
+        try:
+            return IPv4Address(value)
+        except ValueError as error:
+            self.fail(str(error), param, context)
+
+
+ADDRESS = _Address()
 
 
 @click.command()
@@ -42,8 +59,23 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", type=click.IntRange(0, (1 << 31) - 1), default=1, show_default=True, help="Of the placement."
 )
+@link_option
+@click.option(
+    "--ip", type=ADDRESS, metavar="ADDRESS", help="Of the board on its network.  [default: 192.168.1.50]"
+)
 @json_option
-def build(folder: Path, board: str, clock: float | None, effort: Effort, seed: int, as_json: bool) -> None:
+@click.pass_context
+def build(
+    context: click.Context,
+    folder: Path,
+    board: str,
+    clock: float | None,
+    effort: Effort,
+    seed: int,
+    link: str,
+    ip: IPv4Address | None,
+    as_json: bool,
+) -> None:
     """Make the bitstream of BUILD for a board.
 
     Synthesis, place and route, bitstream, report: in BUILD/boards/BOARD/.
@@ -54,7 +86,11 @@ def build(folder: Path, board: str, clock: float | None, effort: Effort, seed: i
     from hwquant.page import load_record
     from hwquant.page.boards import board_results
 
-    chosen = load_board(board)
+    chosen = load_board(board).linked(link)
+    if chosen.link != "ethernet":
+        check_ignored(context, "ip", reason=f"means nothing where the link is {chosen.link}; leave it out")
+    if ip is not None:
+        chosen = replace(chosen, addresses=replace(chosen.addresses, ip=ip))
     source = load_build(folder)
     # What the report shows besides is read now: damage must not be found after minutes of routing.
     check_writable(folder)
@@ -74,7 +110,8 @@ def build(folder: Path, board: str, clock: float | None, effort: Effort, seed: i
         lines.append(f"clock {result.clock_mhz:g} MHz{reached}")
     lines.append(f"{result.cycles} cycles a frame")
     if result.clock_mhz:
-        lines.append(rates_line(result.core_frames_per_second, result.frames_per_second, result.link_share))
+        rates = (result.core_frames_per_second, result.frames_per_second, result.link_share)
+        lines.append(rates_line(*rates, result.link))
     lines += [f"note: {note}" for note in result.notes]
     vendor = chosen.vendor
     lines.append(f"wrote {place / (result.bitstream or (vendor.script if vendor else 'top.v'))}")
@@ -83,7 +120,8 @@ def build(folder: Path, board: str, clock: float | None, effort: Effort, seed: i
     if vendor or result.bitstream:
         lines.append(f"load it with: hwquant program {quote(str(folder))} --board {quote(board)}")
     lines.append(f"the report is {page}")
-    lines.append(f"with the board at PORT: hwquant run {folder} --port PORT --baud {result.baud} -d DATA.npz")
+    port = f"{result.address or 'PORT'}{f' --baud {result.baud}' if result.baud else ''}"
+    lines.append(f"with the board connected: hwquant run {folder} --port {port} -d DATA.npz")
     values = {**asdict(result), "folder": str(place), "page": str(page)}
     emit(as_json, values, *([_resources(result)] if result.used else []), *lines)
 

@@ -46,6 +46,17 @@ def json_option(command: Command) -> Command:
     return as_json(debug(config_option(command)))
 
 
+def link_option(command: Command) -> Command:
+    """Add ``--link``: which of a board's host links is meant."""
+    return click.option(
+        "--link",
+        type=click.Choice(["auto", "uart", "usb", "ethernet"]),
+        default="auto",
+        show_default=True,
+        help="Host link, of a board that has several (hwquant boards); auto is the one that its file names.",
+    )(command)
+
+
 def data_option(command: Command) -> Command:
     """Add the option ``-d DATA.npz``."""
     return click.option(
@@ -190,8 +201,8 @@ def write_report(build: Build, key: str | None, accuracy: Accuracy | None = None
         return write_page(build)
 
 
-def rates_line(core: float, whole: float, link_share: float) -> str:
-    """Inferences a second of the core, and through the host link, and which of the two is the bottleneck."""
+def rates_line(core: float, whole: float, link_share: float, link: str) -> str:
+    """Inferences a second of the core, and through a host link, and which of the two is the bottleneck."""
     slower = f"the host link, with {link_share:.1%} of the time" if link_share > 0.5 else "the core"
-    rates = f"{core:,.0f} frames a second of the core, at most {whole:,.1f} through the host link"
+    rates = f"{core:,.0f} frames a second of the core, at most {whole:,.1f} through the host link ({link})"
     return f"{rates}; the bottleneck is {slower}"

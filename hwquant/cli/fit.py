@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from hwquant.cli.common import emit, json_option, rates_line
+from hwquant.cli.common import emit, json_option, link_option, rates_line
 from hwquant.cli.compile import pack_input_option
 from hwquant.cli.progress import progress
 
@@ -34,6 +34,7 @@ DOES_NOT_FIT = 1
     "--array", metavar="[Kx]RxC", help="Judge this array instead of choosing the fastest one that fits."
 )
 @pack_input_option
+@link_option
 @json_option
 @click.pass_context
 def fit(
@@ -42,6 +43,7 @@ def fit(
     board: str | None,
     array: str | None,
     pack_input: PackInput,
+    link: str,
     as_json: bool,
 ) -> None:
     """Whether NET.hwq fits a board, on which array, and how fast.
@@ -55,7 +57,8 @@ def fit(
     from hwquant.program.sides import parse_array
 
     shape = parse_array(array) if array else None
-    boards = [load_board(name) for name in ([board] if board else board_names())]
+    loaded = [load_board(name) for name in ([board] if board else board_names())]
+    boards = [item.linked(link) for item in loaded if board or link in ("auto", *item.links)]
     shapes = Shapes(hwq.load(network), pack_input=pack_input)
     with progress() as track:
         results = [
@@ -117,7 +120,9 @@ def _lines(result: Fit) -> list[str]:
         f"{result.clock_mhz:g} MHz (what routing reaches is known after hwquant build); utilization "
         f"{chosen.utilization:.1%}"
     )
-    rates = rates_line(result.core_frames_per_second, result.frames_per_second, result.link_share)
+    rates = rates_line(
+        result.core_frames_per_second, result.frames_per_second, result.link_share, result.link
+    )
     return [result.reason, *([speed, rates] if result.fits else [])]
 
 

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from hwquant.data import Samples
     from hwquant.driver import Connection
 
-SIMULATED = "sim"
+SIMULATED, USB = "sim", "usb"
+"""Ports that are none of the system's: a simulated board, and the board that is found by its USB numbers."""
+NETWORK = r"udp://([^/:]+)(?::([0-9]{1,5}))?"
+"""A board on a network."""
 MISMATCH = 1
 
 
@@ -34,10 +37,14 @@ def open_board(build: Build, port: str, baud: int | None, simulator: str) -> Ite
     """Open a session with a board on a port, or with a simulated one, that holds the build's program."""
     from hwquant.driver import connect
     from hwquant.link import SerialLink
-    from hwquant.link.transport import BAUD
+    from hwquant.link.transport import BAUD, UdpLink, usb_port
 
+    if network := re.fullmatch(NETWORK, port):
+        with UdpLink(network[1], *([int(network[2])] if network[2] else [])) as link:
+            yield connect(link, build.qgraph, build.program)
+        return
     load_package("serial", "pyserial", "link", "a serial port")  # before a simulator is built
-    rate = baud or (BAUD if port == SIMULATED else built_baud(build.folder))
+    rate = baud or (BAUD if port in (SIMULATED, USB) else built_baud(build.folder))
     options = {}
     with ExitStack() as stack:
         if port == SIMULATED:
@@ -45,12 +52,14 @@ def open_board(build: Build, port: str, baud: int | None, simulator: str) -> Ite
 
             port = stack.enter_context(SimulatedBoard(build.program, simulator=simulator)).port
             options["timeout"] = TIMEOUT
+        elif port == USB:
+            port = usb_port()
         link = stack.enter_context(SerialLink(port, rate))
         yield connect(link, build.qgraph, build.program, **options)
 
 
 def built_baud(folder: Path) -> int:
-    """The rate in bit/s of the boards that were built in a build folder.
+    """The rate in bit/s of the boards that were built in a build folder; any where no link is a UART.
 
     Raises
     ------
@@ -59,22 +68,26 @@ def built_baud(folder: Path) -> int:
     """
     from hwquant.board_report import read_board_report
     from hwquant.build import board_reports
+    from hwquant.link.transport import BAUD
 
+    reports = {path: read_board_report(path.parent) for path in board_reports(folder)}
     rates = {}
-    for path in board_reports(folder):
-        rate = read_board_report(path.parent).get("baud")
+    for path, report in reports.items():
+        rate = report.get("baud")
+        if report.get("link") in ("usb", "ethernet"):
+            continue
         if type(rate) is not int or rate < 1:
             message = f"{path} does not say the baud rate; build for this board again, or give --baud"
             raise Damaged(message, path=str(path))
         rates[path.parent.name] = rate
-    if not rates:
+    if not reports:
         raise HwquantError(f"no board was built in {folder}; say with --baud which rate its bitstream has")
     if len(set(rates.values())) > 1:
         found = ", ".join(f"{name} {rate}" for name, rate in rates.items())
         raise HwquantError(
             f"the boards in {folder} have different baud rates ({found}); say which with --baud"
         )
-    return next(iter(rates.values()))
+    return next(iter(rates.values()), BAUD)
 
 
 def run_samples(
@@ -137,7 +150,8 @@ def lines(result: dict[str, Any], port: str) -> list[str]:
 @click.option(
     "--port",
     required=True,
-    help=f"Serial port of the board, such as /dev/ttyUSB0, or {SIMULATED}: the whole board, simulated.",
+    help=f"Serial port of the board, such as /dev/ttyUSB0; {USB}: the board at a USB cable of its own; "
+    f"udp://ADDRESS: a board on a network; {SIMULATED}: the whole board, simulated.",
 )
 @data_option
 @count_option
@@ -175,14 +189,17 @@ def run(
     from hwquant.clipping import check_inputs
     from hwquant.data import load_samples
 
-    check_ignored(
-        context,
-        "baud" if port == SIMULATED else "simulator",
-        reason=f"means nothing with --port {port}; leave it out",
-    )
+    other = port == USB or re.fullmatch(NETWORK, port)
+    meaningless = ("baud", "simulator") if other else ("baud",) if port == SIMULATED else ("simulator",)
+    check_ignored(context, *meaningless, reason=f"means nothing with --port {port}; leave it out")
     loaded = load_build(build)
     samples = load_samples(data, loaded.qgraph.given_inputs, count)
-    if port != SIMULATED and not Path(port).exists() and not re.fullmatch(r"COM[0-9]+", port, re.IGNORECASE):
+    if (
+        port != SIMULATED
+        and not other
+        and not Path(port).exists()
+        and not re.fullmatch(r"COM[0-9]+", port, re.IGNORECASE)
+    ):
         raise HwquantError(
             f"there is no port {port}; connect the board, or use --port {SIMULATED} for a simulated one"
         )

@@ -61,6 +61,7 @@ Version 1 had one request on its way, and sequence numbers of a byte.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -194,6 +195,12 @@ def encode(body: bytes) -> bytes:
     for byte in (ESCAPE, FLAG):  # in this order: what replaces FLAG holds ESCAPE
         content = content.replace(bytes([byte]), escape + bytes([byte ^ FLIP]))
     return bytes([FLAG]) + content + bytes([FLAG]) * END_FLAGS
+
+
+def packets(data: bytes) -> Iterator[bytes]:
+    """Cut bytes behind each of the packets that :func:`encode` has made of them."""
+    end = bytes([FLAG]) * END_FLAGS
+    yield from re.findall(b".*?" + re.escape(end) + b"|.+", data, re.DOTALL)
 
 
 class Decoder:

@@ -146,9 +146,10 @@ def test_frequencies_are_exact(hertz, text):
 
 @pytest.mark.parametrize("name", REAL)
 def test_constraints_say_the_board_and_nothing_else(name):
-    board = load_board(name)
-    file, text = constraints(board, board.device.family)
-    assert commands(file, text) == expected(board)
+    for link in load_board(name).links:
+        board = load_board(name).linked(link)
+        file, text = constraints(board, board.device.family)
+        assert commands(file, text) == expected(board)
 
 
 def project(board):

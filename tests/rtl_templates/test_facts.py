@@ -2,7 +2,9 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
+from importlib.util import find_spec
 
 import pytest
 from amaranth.back import rtlil
@@ -14,9 +16,10 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.layout import WindowPacking
 from hwquant.program.raw_inputs import RawInput, single_pixels
 from hwquant.rtl_templates.axi import AxiAccelerator
-from hwquant.rtl_templates.board import SerialAccelerator
+from hwquant.rtl_templates.board import EthernetAccelerator, SerialAccelerator, UsbAccelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import DspBudget
+from hwquant.rtl_templates.ethernet import Addresses
 from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.wishbone import WishboneAccelerator
 
@@ -223,10 +226,37 @@ def test_an_array_whose_elements_share_blocks_is_what_is_elaborated(family, name
 @pytest.mark.parametrize(
     ("divisor", "window", "loadable"), [(DIVISOR, LARGE, True), (Fraction(127, 16), Window(2, 64), False)]
 )
-def test_a_board_is_the_accelerator_and_its_link(divisor, window, loadable):
-    size = config(2, 2, weight_slot_bits=16)
+@pytest.mark.parametrize("raw", [(), (RawInput(WINDOW, -3),)])
+def test_a_board_is_the_accelerator_and_its_link(divisor, window, loadable, raw):
+    size = config(3, 2, weight_slot_bits=16, raw_inputs=raw)
     board = SerialAccelerator(accelerator(size, loadable=loadable), divisor, window)
     check(board, SerialAccelerator.facts(size, divisor, window, loadable=loadable))
+
+
+@pytest.mark.skipif(find_spec("luna") is None, reason="luna-usb is not installed")
+def test_a_board_with_a_usb_cable_is_the_accelerator_and_its_link(monkeypatch):
+    """LUNA's device is one component; its tables are logic."""
+    size = config(2, 2)
+    parts = list(made(UsbAccelerator(accelerator(size)), None))
+    inside = [part for part in parts if part[0].startswith("port.device")]
+    registers = [("device", sum(width for _, items, *_ in inside for _, width in items))]
+    memories = [memory for _, _, items, _ in inside for memory in items if memory[3]]
+    whole = [("port.device", registers, memories, []), *(part for part in parts if part not in inside)]
+    monkeypatch.setitem(globals(), "made", lambda component, budget: whole)
+    check(None, UsbAccelerator.facts(size))
+
+
+def test_a_board_on_a_network_is_the_accelerator_and_its_link():
+    """LiteEth's core is a black box."""
+    size = config(2, 2)
+    facts = EthernetAccelerator.facts(size)
+    (port,) = (item for item in facts.inside if item.name == "port")
+    without = [item for item in port.facts.inside if item.name != "core"]
+    inside = [
+        replace(item, facts=replace(item.facts, inside=without)) if item is port else item
+        for item in facts.inside
+    ]
+    check(EthernetAccelerator(accelerator(size), Addresses()), replace(facts, inside=inside))
 
 
 @pytest.mark.parametrize("wrapper", [AxiAccelerator, WishboneAccelerator])

@@ -38,6 +38,26 @@ def test_a_given_array_is_judged(hwquant, network):
     assert compiled.status == 0
 
 
+def test_a_link_of_a_board_is_judged(hwquant, network):
+    """A cable of its own takes LUTs, and carries more frames than the serial line."""
+    command = ("fit", network, "--board", "ulx3s-12f", "--array", "4x4", "--link")
+    serial, cable = (hwquant(*command, link, "--json").json for link in ("uart", "usb"))
+    assert (serial["link"], cable["link"]) == ("uart", "usb")
+    luts = [
+        next(need["needed"] for need in found["chosen"]["needs"] if need["resource"] == "lut")
+        for found in (serial, cable)
+    ]
+    assert luts[1] - luts[0] == pytest.approx(1698, rel=0.01)
+    assert cable["frames_per_second"] > serial["frames_per_second"]
+    assert "through the host link (usb)" in hwquant(*command, "usb").stdout
+    hwquant("fit", network, "--board", "icebreaker", "--link", "usb").fails(
+        "the board icebreaker has no usb link; it has uart"
+    )
+    rows = hwquant("fit", network, "--array", "4x4", "--link", "usb", "--json").json["boards"]
+    assert {row["board"] for row in rows} >= {"ulx3s-12f", "ulx3s-85f", "orangecrab-25f"}
+    assert all(row["link"] == "usb" for row in rows)
+
+
 def test_what_does_not_fit_is_status_one_and_says_what_is_missing(hwquant, network):
     outcome = hwquant("fit", network, "--board", "icebreaker", "--array", "32x32")
     assert outcome.status == 1

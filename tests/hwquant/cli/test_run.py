@@ -17,6 +17,7 @@ from hwquant.build import write_build
 from hwquant.cli.run import built_baud
 from hwquant.errors import HwquantError
 from hwquant.golden import predict
+from hwquant.link.transport import BAUD, USB_PRODUCT, USB_VENDOR
 from hwquant.program.compiler import compile_network
 from hwquant.sim import BOARD_SIMULATORS
 
@@ -152,6 +153,47 @@ def test_the_rate_is_that_of_the_boards_that_were_built(tmp_path):
     write_board_report(tmp_path / "boards" / "one", {})
     with pytest.raises(HwquantError, match="does not say the baud rate; build for this board again"):
         built_baud(tmp_path)
+
+
+def test_a_board_at_a_usb_cable_has_no_rate_and_is_found_by_its_numbers(
+    hwquant, build, data, tmp_path, monkeypatch
+):
+    from serial.tools import list_ports
+    from serial.tools.list_ports_common import ListPortInfo
+
+    (tmp_path / "boards" / "one").mkdir(parents=True)
+    write_board_report(tmp_path / "boards" / "one", {"link": "usb", "baud": 0})
+    assert built_baud(tmp_path) == BAUD
+    (tmp_path / "boards" / "other").mkdir()
+    write_board_report(tmp_path / "boards" / "other", {"link": "uart", "baud": 115_200})
+    assert built_baud(tmp_path) == 115_200
+    ports = [ListPortInfo(f"/dev/nowhere{number}") for number in range(3)]
+    for port, numbers in zip(ports, [(0x0403, 0x6010), (USB_VENDOR, USB_PRODUCT), (USB_VENDOR, USB_PRODUCT)]):
+        port.vid, port.pid = numbers
+    command = ("run", build.folder, "--port", "usb", "-d", data)
+    for count, message in (
+        (1, "no USB device has the numbers 1209:0001 of a board; connect the USB port"),
+        (2, "cannot open the port /dev/nowhere1"),
+        (3, "several boards are connected (/dev/nowhere1, /dev/nowhere2); say with --port which"),
+    ):
+        monkeypatch.setattr(list_ports, "comports", lambda count=count: ports[:count])
+        hwquant(*command).fails(message)
+    hwquant(*command, "--baud", 9600).fails("--baud means nothing with --port usb; leave it out")
+
+
+def test_a_board_on_a_network_that_does_not_answer_is_an_error(hwquant, build, data, monkeypatch):
+    from hwquant.link import session
+
+    monkeypatch.setattr(session.Session.__init__, "__defaults__", (0.01, 3, 5, 20.0, time.monotonic))
+    command = ("run", build.folder, "-d", data, "--port")
+    hwquant(*command, "udp://127.0.0.1:9").fails("no answer from the board on udp://127.0.0.1:9 to OPEN")
+    hwquant(*command, "udp://no.such.name.invalid").fails(
+        "there is no way to udp://no.such.name.invalid:5005"
+    )
+    hwquant(*command, "udp://127.0.0.1", "--baud", 9600).fails(
+        "--baud means nothing with --port udp://127.0.0.1"
+    )
+    hwquant(*command, "udp://").fails("there is no port udp://; connect the board")
 
 
 def test_a_port_where_nobody_answers_is_an_error(hwquant, build, data, monkeypatch):

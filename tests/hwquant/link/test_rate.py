@@ -48,3 +48,40 @@ def test_boards_have_the_rate_that_their_converter_and_their_clock_allow():
     board = load_board("ulx3s-85f")
     assert [board.rate(clock) for clock in (100e6, 25e6, 10e6)] == [3_000_000, 3_000_000, 1_000_000]
     assert (board.window, load_board("icebreaker").window) == (LARGE, SMALL)
+
+
+def test_a_cable_of_usb_carries_what_its_specification_says():
+    """USB 2.0, table 5-9: at full speed at most 19 packets of 64 bytes in a millisecond, 107 of one byte."""
+    line = Line.usb(0.0, LARGE)
+    assert line.bytes_per_second / 1000 // line.sent(64) == 19
+    assert line.bytes_per_second / 1000 // line.sent(1) == 107
+    assert line.answered([63]) == 63 + 13
+    assert line.answered([64]) == 64 + 2 * 13, "a full packet is followed by an empty one"
+    assert line.answered([10, 10]) == 2 * (10 + 13), "each answer is a packet"
+
+
+def test_a_cable_is_busy_in_both_directions_and_with_questions_in_vain():
+    line = Line.usb(0.0, LARGE)
+    found = link_time((1024, 24), (1, 128), line)
+    to_board, answers = 14 * FRAMING + 3072 + 1, [FRAMING] * 13 + [FRAMING + 16]
+    packets = -(-to_board // 64)
+    whole = to_board + 13 * packets + sum(answers) + 13 * 14 + 8 * (packets - 14)
+    assert found.requests == 14
+    assert found.busy == pytest.approx(whole / 1.5e6)
+    assert found.frames_per_second(5e-4) == pytest.approx(1 / found.busy)
+    assert found.frames_per_second(5e-4) > 300
+    slow = link_time((1024, 24), (1, 128), Line.usb(4e-3, LARGE))
+    assert slow.frames_per_second(5e-4) == pytest.approx(1 / (4e-3 * 14 / 8))
+
+
+def test_datagrams_take_their_headers_and_the_board_a_byte_a_cycle():
+    line = Line.ethernet(50e6, 0.0, LARGE)
+    assert line.bytes_per_second == 50e6
+    assert Line.ethernet(200e6, 0.0, LARGE).bytes_per_second == 125e6
+    found, plain = (link_time((1024, 24), (1, 128), item) for item in (line, Line(50e6, 0.0, LARGE)))
+    assert found.bytes - plain.bytes == 2 * 14 * 66
+    assert found.period(5e-4) == pytest.approx(5e-4 + found.to_board + found.results - found.ahead)
+    assert (
+        link_time((1024, 24), (1, 128), Line.ethernet(50e6, 2e-4, LARGE)).frames_per_second(50877 / 93.75e6)
+        > 1500
+    )

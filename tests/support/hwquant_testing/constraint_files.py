@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from hwquant.boards.board import PINS, Board
+from hwquant.boards.board import Board
 
 Command = tuple[str, ...]
 
-_NAME, _VALUE, _MEGAHERTZ = r"([a-z]+)", r"([A-Za-z0-9_.]+)", r"([0-9]+(?:\.[0-9]{1,6})?)"
+_NAME, _VALUE, _MEGAHERTZ = r"([a-z0-9_]+)", r"([A-Za-z0-9_.]+)", r"([0-9]+(?:\.[0-9]{1,6})?)"
 _ATTRIBUTES = r"((?: [A-Z_]+=[A-Za-z0-9_.]+)+)"
 GRAMMARS = {
     "top.lpf": (
@@ -48,7 +48,7 @@ def commands(name: str, text: str) -> list[Command]:
 def expected(board: Board) -> list[Command]:
     """What a board's constraints must say: its pins, their attributes, its clock, and nothing else."""
     found: list[Command] = []
-    pins = [(port, board.pins[port]) for port in PINS if port in board.pins]
+    pins = [(port, board.pins[port]) for port in board.ports if port in board.pins]
     megahertz = f"{board.clock_hz / 1e6:.6f}".rstrip("0").rstrip(".")
     for port, pin in pins:
         together = "".join(f" {key}={value}" for key, value in pin.attributes.items())
@@ -68,6 +68,7 @@ def expected(board: Board) -> list[Command]:
     match board.device.family.name:
         case "ecp5":
             found.append(("FREQUENCY", "clock", megahertz))
+            found += [("FREQUENCY", "eth_rx_clk", "125")] if "eth_rx_clk" in board.ports else []
         case "ice40":
             found.append(("set_frequency", "clock", megahertz))
         case "xilinx7":

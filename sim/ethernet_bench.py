@@ -1,0 +1,114 @@
+"""A board behind an RGMII PHY, compiled by CXXRTL, with the bytes of the wire at 125 MHz."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.errors import ToolStopped, require
+from hwquant.files import working_folder, write_bytes
+from hwquant.link.protocol import LARGE, Window
+from hwquant.program.config import ArrayConfig
+from hwquant.program.program import Program
+from hwquant.rtl_templates.board import EthernetAccelerator
+from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.ethernet import Addresses, core_verilog
+from hwquant.rtl_templates.liteeth_core import CORE
+from hwquant.rtl_templates.verilog import to_rtlil
+from hwquant.sim import cxxrtl_backend
+from hwquant.sim.clocked import Clocked
+from hwquant.sim.memories import pointer, write_program
+
+BYTE_HZ = 125e6
+"""Bytes of the wire in a second."""
+VALID = 0x100
+"""Bit of a byte that belongs to a frame."""
+DOMAINS = {"sync": "", "net": "net_"}
+"""Clock domains, and how the names of their ports begin."""
+CELLS = Path(__file__).with_name("rgmii_cells.v")
+_YOSYS = """
+import sys
+from pyosys import libyosys
+design = libyosys.Design()
+for command in sys.argv[1:]:
+    libyosys.run_pass(command, design)
+"""
+
+
+class EthernetBench:
+    """A board that holds a program, just reset, at an RGMII PHY; close it.
+
+    Parameters
+    ----------
+    program : Program
+        What the accelerator's memories hold.
+    hertz : float
+        Clock of the accelerator.
+    addresses : Addresses
+        Who the board is.
+    window : Window, default LARGE
+        How much the host may have on its way.
+
+    Raises
+    ------
+    HwquantError
+        LiteEth, pyosys or the simulator is not installed (how to get it).
+    """
+
+    def __init__(self, program: Program, hertz: float, addresses: Addresses, window: Window = LARGE) -> None:
+        self._library = _compiled(program.config, program.checksum, addresses, window)
+        self._handle = self._library.hwquant_create(hertz / BYTE_HZ)
+        write_program(self._library, self._handle, program, place="board accelerator ", weights=True)
+        self._library.hwquant_reset(self._handle)
+
+    def run(self, heard: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        """Let the board run, as long as these bytes take; gives what it says meanwhile."""
+        heard = np.ascontiguousarray(heard, np.uint16)
+        said = np.empty_like(heard)
+        self._library.hwquant_run(self._handle, pointer(heard), pointer(said), len(heard))
+        return said
+
+    def close(self) -> None:
+        """Free the board."""
+        self._library.hwquant_destroy(self._handle)
+
+
+@lru_cache(maxsize=4)
+def _compiled(config: ArrayConfig, checksum: int, addresses: Addresses, window: Window) -> ctypes.CDLL:
+    """Compile the board, its memories still empty."""
+    board = Clocked(EthernetAccelerator(Accelerator(config, checksum=checksum), addresses, window), DOMAINS)
+    driver = Path(__file__).with_name("ethernet_driver.cpp").read_text()
+    loaded = ctypes.CDLL(str(cxxrtl_backend.compile_design(to_rtlil(board) + _core_rtlil(), driver)))
+    handle = ctypes.c_void_p
+    loaded.hwquant_create.restype = handle
+    loaded.hwquant_create.argtypes = [ctypes.c_double]
+    loaded.hwquant_destroy.argtypes = [handle]
+    loaded.hwquant_reset.argtypes = [handle]
+    loaded.hwquant_run.argtypes = [handle, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+    return loaded
+
+
+def _core_rtlil() -> str:
+    """LiteEth's core as RTLIL; the Yosys that comes with Amaranth reads no Verilog."""
+    if find_spec("pyosys") is None:
+        raise require("pyosys", "boards", "a simulated Ethernet link")
+    with working_folder() as folder:
+        write_bytes(folder / "core.v", core_verilog().encode())
+        commands = [
+            *(f"read_verilog {folder / 'core.v'}", f"read_verilog {CELLS}", f"hierarchy -top {CORE}"),
+            *("proc", "flatten", "opt_clean -purge", f"setattr -mod -unset top {CORE}"),
+            f"write_rtlil {folder / 'core.il'}",
+        ]
+        done = subprocess.run(
+            [sys.executable, "-c", _YOSYS, *commands], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise ToolStopped(f"Yosys stopped on LiteEth's core: {done.stderr.strip()[-500:]}")
+        return (folder / "core.il").read_text(encoding="utf-8")
