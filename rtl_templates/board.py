@@ -10,7 +10,7 @@ from hwquant.rtl_templates.dsp import DspBudget
 from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.framing import BEAT, Deframer, Framer
 from hwquant.rtl_templates.link import LinkExecutor
-from hwquant.rtl_templates.ports import word_layout
+from hwquant.rtl_templates.ports import frame_layout, word_layout
 from hwquant.rtl_templates.streams import StreamQueue, StreamRegister
 from hwquant.rtl_templates.uart import Divisor, UartReceiver, UartTransmitter
 
@@ -67,9 +67,11 @@ class SerialAccelerator(Component):
         m.submodules.request = request = StreamRegister(BEAT)
         m.submodules.response = response = StreamRegister(BEAT)
         m.submodules.leaving = leaving = StreamRegister(8)
-        word = word_layout(accelerator.config)
-        m.submodules.frames = frames = ResetInserter(reset)(StreamRegister(word, follows=True))
-        m.submodules.results = results = ResetInserter(reset)(StreamQueue(word))
+        config = accelerator.config
+        m.submodules.frames = frames = ResetInserter(reset)(
+            StreamRegister(frame_layout(config), follows=True)
+        )
+        m.submodules.results = results = ResetInserter(reset)(StreamQueue(word_layout(config)))
         connect(m, receiver.bytes, deframer.bytes)
         connect(m, deframer.packets, request.i)
         connect(m, request.o, link.packets)
@@ -132,7 +134,7 @@ class SerialAccelerator(Component):
             "request": StreamRegister.facts(BEAT.size),
             "response": StreamRegister.facts(BEAT.size),
             "leaving": StreamRegister.facts(8),
-            "frames": StreamRegister.facts(word_layout(config).size),
+            "frames": StreamRegister.facts(frame_layout(config).size),
             "results": StreamQueue.facts(word_layout(config).size),
         }
         return Facts(registers={"reset": 1}, inside=[Inside(name, facts) for name, facts in parts.items()])
