@@ -15,18 +15,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 from numpy.typing import NDArray
-from resource_cases import TARGETS, Case, case_of
+from resource_cases import LARGE_ARRAYS, TARGETS, Case, case_of, large_case
 from results import FOLDER, write_results
 from rich.console import Console
 from rich.table import Table
 
-from hwquant.boards.contents import DIVISOR, Contents
+from hwquant.boards.contents import Contents
 from hwquant.boards.device import DEVICES
 from hwquant.boards.features import KNOWN, facts_for, features_of, part_named
 from hwquant.boards.resources import estimate_resources, resource_model
@@ -34,7 +36,6 @@ from hwquant.boards.synthesis import synthesized
 from hwquant.errors import ToolStopped
 from hwquant.files import cache_folder
 from hwquant.program.config import ArrayConfig
-from hwquant.rtl_templates.board import SerialAccelerator
 
 DATA = "resource_model_data"
 MODEL = Path(__file__).resolve().parent.parent / "boards" / "resources.json"
@@ -61,9 +62,7 @@ def measure(case: Case, cache: Path) -> dict[str, Any]:
     made = case.make()
     contents = asdict(Contents.of_images(case.config, made.images))
     device = DEVICES[case.device]
-    budget = device.budget(case.config)
-    top = SerialAccelerator(made, DIVISOR, device.family.window) if case.link else made
-    found = synthesized(top, device, budget, cache)
+    found = synthesized(case.top(made), device, device.budget(case.config), cache)
     return {
         "name": case.name,
         "device": case.device,
@@ -88,18 +87,18 @@ def main() -> None:
 @click.option("--count", "number", default=27, show_default=True, help="Configurations a family.")
 @click.option("--family", "families", multiple=True, default=tuple(TARGETS), show_default=True)
 def synthesize(number: int, families: tuple[str, ...]) -> None:
-    """Synthesize, in an order in which stopping early leaves an even choice."""
-    rows = []
-    for index in range(number):
-        for family in families:
-            try:
-                row = measure(case_of(family, index), cache_folder())
-            except ToolStopped as error:  # Yosys' abc9 stops on some designs with a sum column
-                print(f"{family}/{index} is left out: {error}", flush=True)
-                continue
-            rows.append(row)
-            print(row["name"], row["used"], flush=True)
-            write_results(DATA, rows)
+    """Synthesize, in an order in which stopping early leaves an even choice; the large arrays last."""
+    rows: list[dict[str, Any]] = []
+    cases = (partial(case_of, family, index) for index in range(number) for family in families)
+    for case in chain(cases, (partial(large_case, index) for index in range(len(LARGE_ARRAYS)))):
+        try:
+            row = measure(case(), cache_folder())
+        except ToolStopped as error:  # Yosys' abc9 stops on some designs with a sum column
+            print(f"{case} is left out: {error}", flush=True)
+            continue
+        rows.append(row)
+        print(row["name"], row["used"], flush=True)
+        write_results(DATA, rows)
 
 
 @main.command()

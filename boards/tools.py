@@ -29,6 +29,7 @@ from pathlib import Path
 
 from hwquant.boards.families.family import BLOCKS, Device, Family
 from hwquant.boards.families.flow import NETLIST, TIMING, Executable, OpenFlow, Routed, RoutingJob
+from hwquant.boards.unread import release
 from hwquant.errors import ToolStopped, require
 from hwquant.files import leave, write_bytes
 
@@ -72,6 +73,9 @@ def synthesize(rtlil: Path, device: Device, top: str = "top", verilog: str = "")
         write_bytes(folder / NETLIST, json.dumps(design).encode())
     if verilog:
         yosys([f"read_json {NETLIST}", f"write_verilog -noattr {verilog}"], folder, "verilog")
+    if device.family.unread:  # after the Verilog, which has no output at a constant
+        release(module, device.family.unread)
+        write_bytes(folder / NETLIST, json.dumps(design).encode())
     return dict(sorted(Counter(cell["type"] for cell in module["cells"].values()).items()))
 
 
