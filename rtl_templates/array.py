@@ -1,9 +1,7 @@
 """The systolic array: processing elements, the skew of its edges, and the input-sum column."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeGuard
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib.data import ArrayLayout
@@ -14,13 +12,12 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.delay import Skew, check_latency, delayed
 from hwquant.rtl_templates.dsp import DspBudget, Multiplier
+from hwquant.rtl_templates.elements import appended_bit, element_facts, is_pair, multipliers_of, span_of
 from hwquant.rtl_templates.facts import Facts, Inside, Product
 from hwquant.rtl_templates.pe import ProcessingElement
 from hwquant.rtl_templates.ports import WeightPort, array_rows
 from hwquant.rtl_templates.products import product_columns
-from hwquant.rtl_templates.registered_product import PairedProduct
 from hwquant.rtl_templates.taps import TapLines
-from hwquant.rtl_templates.ternary_product import TernaryProduct
 
 
 class SystolicArray(Component):
@@ -85,7 +82,8 @@ class SystolicArray(Component):
         self.chain = array_rows(config)
         self.offset_row = self.chain > config.rows
         below = ProcessingElement.step if config.offset == "sum" else 0
-        self.latency = (config.rows - 1) * ProcessingElement.step + ProcessingElement.latency + below
+        element = ProcessingElement.operand_latency + config.product_stages + ProcessingElement.sum_latency
+        self.latency = (config.rows - 1) * ProcessingElement.step + element + below
         lanes = ArrayLayout(signed(config.activation_bits), product_columns(config))
         super().__init__(
             {
@@ -116,8 +114,8 @@ class SystolicArray(Component):
         m = Module()
         config, rows, columns = self.config, self.config.rows, self.config.columns
 
-        multipliers = _multipliers(config, platform, self.number)
-        span = _span(multipliers)
+        multipliers = multipliers_of(config, platform, self.number)
+        span = span_of(multipliers)
         m.submodules.skew_x = skew_x = Skew(signed(config.activation_bits), rows, early=span > 1)
         m.submodules.skew_weight = skew_weight = Skew(signed(config.carried_bits), columns, span=span)
         m.d.comb += [getattr(skew_x, f"i{r}").eq(self.x[r]) for r in range(rows)]
@@ -175,15 +173,16 @@ class SystolicArray(Component):
     def _element(self, multiplier: Multiplier, row: int, x_bits: int, sum_bits: int) -> ProcessingElement:
         """Make a processing element."""
         config = self.config
-        paired = _is_pair(multiplier)
+        paired = is_pair(multiplier)
         return ProcessingElement(
             activation_bits=x_bits,
             operand_bits=config.operand_bits,
             sum_bits=sum_bits,
             next_bits=config.sum_bits(row + 1) if row < config.rows else config.column_bits,
-            product=None if _is_pair(multiplier) else multiplier,
+            product=None if is_pair(multiplier) else multiplier,
             paired=paired,
-            appended=_appended(config, row),
+            appended=appended_bit(config, row),
+            stages=config.product_stages,
         )
 
     def _pairs(
@@ -195,9 +194,9 @@ class SystolicArray(Component):
         """Build the products of elements that share them."""
         for (row, column), first in elements.items():
             multiplier = multipliers[row][column]
-            if column % 2 or not _is_pair(multiplier):
+            if column % 2 or not is_pair(multiplier):
                 continue
-            pair = multiplier(len(first.x), self.config.operand_bits, _appended(self.config, row))
+            pair = multiplier(len(first.x), self.config.operand_bits, appended_bit(self.config, row))
             m.submodules[f"pair_{row}_{column}"] = pair
             check_latency(f"the product {type(pair).__name__}", pair.latency, first.product_latency)
             m.d.comb += [pair.x.eq(first.x), pair.swap.eq(first.swap)]
@@ -267,7 +266,7 @@ class SystolicArray(Component):
         shape = signed(len(operand) + len(offset))
         multiplied = Signal(shape, name="offset_multiplied", reset_less=True, attrs={"keep": 1})
         m.d.sync += multiplied.eq(operand * offset)
-        product = delayed(m, multiplied, ProcessingElement.product_latency - 2, name="product")
+        product = delayed(m, multiplied, config.product_stages - 1, name="product")
         corrected: list[Value] = []
         for c, value in enumerate(sums):
             if c:
@@ -298,8 +297,8 @@ class SystolicArray(Component):
         rows, columns, bits = config.rows, config.columns, config.activation_bits
         chain, depthwise = array_rows(config), TAP_COLUMNS * config.tap_lines
         entered = columns * sum(config.entry_bits(row) for row in config.entries)
-        multipliers = _multipliers(config, budget, number)
-        span = _span(multipliers)
+        multipliers = multipliers_of(config, budget, number)
+        span = span_of(multipliers)
         hops = (
             columns - 1 - (columns - 1) % span
         )  # registers of what travels from the first column to the last
@@ -322,7 +321,7 @@ class SystolicArray(Component):
             },
             muxes={"taps": depthwise * columns * bits, "entries": entered},
             gates={"loads": chain * columns},
-            inside=inside + _elements(config, multipliers),
+            inside=inside + element_facts(config, multipliers),
         )
         return _with_sum_column(own, config) if config.offset == "sum" else own
 
@@ -330,31 +329,6 @@ class SystolicArray(Component):
 def shares_lanes(config: ArrayConfig) -> bool:
     """Whether there are products of two activations whose lanes are those of the rows."""
     return config.product_bits > 0 and config.reads_per_word == 1
-
-
-def _multipliers(config: ArrayConfig, platform: object, array: int) -> list[list[Multiplier]]:
-    """What multiplies in each element, by row and column: nothing does where weights are ternary."""
-    if config.ternary:
-        return [[TernaryProduct] * config.columns] * array_rows(config)
-    if isinstance(platform, DspBudget):
-        return platform.products(config, array)
-    return [[None] * config.columns] * array_rows(config)
-
-
-def _span(multipliers: list[list[Multiplier]]) -> int:
-    """Columns that get an activation at once: those of a pair, where there is one."""
-    return 2 if any(_is_pair(kind) for row in multipliers for kind in row) else 1
-
-
-def _is_pair(multiplier: Multiplier) -> TypeGuard[type[PairedProduct]]:
-    return multiplier is not None and issubclass(multiplier, PairedProduct)
-
-
-def _appended(config: ArrayConfig, row: int) -> int | None:
-    """The bit at the low end of a row's weights that the array does not carry: 0 of offsets, which are doubled."""
-    if config.odd_weights != "all":
-        return None
-    return 1 if row < config.rows else 0
 
 
 def _offset_rows(config: ArrayConfig) -> list[int]:
@@ -365,30 +339,6 @@ def _offset_rows(config: ArrayConfig) -> list[int]:
     """
     closest = max(config.segment_rows(config.load_rows), ACCUMULATE_HAZARD)
     return [*range(0, config.rows, closest), config.rows]
-
-
-def _elements(config: ArrayConfig, multipliers: list[list[Multiplier]]) -> list[Inside]:
-    """The processing elements, and products that they share; those that are alike are counted together."""
-    elements: list[Inside] = []
-    for row, kinds in enumerate(multipliers):
-        x_bits = config.activation_bits if row < config.rows else config.input_sum_bits
-        next_bits = config.sum_bits(row + 1) if row < config.rows else config.column_bits
-        appended = _appended(config, row) is not None
-        for kind, count in Counter(kinds).items():
-            facts = ProcessingElement.facts(
-                x_bits,
-                config.operand_bits,
-                next_bits,
-                first=row == 0,
-                product=None if _is_pair(kind) else kind,
-                paired=_is_pair(kind),
-                appended=appended,
-            )
-            elements.append(Inside("pe", facts, count))
-            if _is_pair(kind):
-                pair = kind.facts(x_bits, config.operand_bits, appended=appended)
-                elements.append(Inside("pair", pair, count // 2))
-    return elements
 
 
 def _with_sum_column(array: Facts, config: ArrayConfig) -> Facts:
@@ -403,7 +353,7 @@ def _with_sum_column(array: Facts, config: ArrayConfig) -> Facts:
     product = config.input_sum_bits + config.offset_bits
     registers |= {
         "offsets": len(_offset_rows(config)) * config.offset_bits + config.input_sum_bits,
-        "offset products": (config.columns + ProcessingElement.product_latency - 2) * product,
+        "offset products": (config.columns + config.product_stages - 1) * product,
         "corrected": config.columns * config.column_bits,
     }
     adders["offset"] = config.columns * config.column_bits

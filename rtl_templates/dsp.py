@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass
 from typing import Self
 
-from hwquant.program.array_shape import TAP_COLUMNS
+from hwquant.program.array_shape import PRODUCT_STAGES, TAP_COLUMNS
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.facts import Facts
 from hwquant.rtl_templates.ports import array_rows
@@ -176,6 +176,7 @@ class DspBudget:
         pairs = 0
         if (
             count < elements
+            and config.product_stages == PRODUCT_STAGES
             and dsp.pair
             and is_smaller(dsp.pair, config.activation_bits, config.operand_bits)
         ):

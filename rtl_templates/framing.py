@@ -52,7 +52,9 @@ class Deframer(Component):
         m = Module()
         packets, size = self.window.packets, self.window.packet_bytes
         m.submodules.check = crc = CRC.create()
-        m.submodules.memory = memory = Memory(shape=8, depth=packets * size, init=[])
+        m.submodules.memory = memory = Memory(
+            shape=8, depth=packets * size, init=[], attrs={"no_rw_check": 1}
+        )
         write, read = memory.write_port(), memory.read_port()
         # Buffers by their number, with one bit more, by which full and empty are told apart.
         filled, emptied = Signal(range(2 * packets)), Signal(range(2 * packets))
@@ -74,17 +76,17 @@ class Deframer(Component):
             with m.If(is_flag):
                 m.d.sync += [place.eq(1), escaped.eq(0), ignored.eq(0)]
                 with m.If(((place != 1) | escaped) & ~ignored):
-                    with m.If(intact & ~full):
+                    with m.If(intact):
                         m.d.comb += write.en.eq(1)
                         m.d.sync += filled.eq(filled + 1)
-                    with m.Elif(~intact):
+                    with m.Else():
                         m.d.comb += self.damaged.eq(1)
             with m.Elif(is_escape):
                 m.d.sync += escaped.eq(1)
-            with m.Elif(place == size):  # longer than any packet
+            with m.Elif(full | (place == size)):  # no buffer, or longer than any packet: to its end
                 m.d.sync += ignored.eq(1)
             with m.Else():
-                m.d.comb += [write.en.eq(~full), crc.valid.eq(1)]
+                m.d.comb += [write.en.eq(1), crc.valid.eq(1)]
                 m.d.sync += [place.eq(place + 1), escaped.eq(0)]
         self._leave(m, read, filled, emptied)
         return m
@@ -96,6 +98,7 @@ class Deframer(Component):
         moved = self.packets.valid & self.packets.ready
         m.d.comb += [
             read.addr.eq(Cat(index, emptied[:-1])),
+            read.en.eq(filled != emptied),  # another buffer than the one that is filled
             self.packets.payload.data.eq(read.data),
             self.packets.payload.last.eq(index == final),
         ]
@@ -131,7 +134,7 @@ class Deframer(Component):
                 "control": 2 + 2,
             },
             gates={"control": 2},  # bytes that come, and that leave
-            memories=[MemoryShape(window.packets * window.packet_bytes, 8)],
+            memories=[MemoryShape(window.packets * window.packet_bytes, 8, apart=True)],
             inside=[Inside("check", Facts(registers={"crc": 8 * CRC_BYTES}))],
         )
 

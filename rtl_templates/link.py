@@ -109,8 +109,12 @@ class LinkExecutor(Component):
         window = self.window
         sent = max(self.frame_bytes, self.load_bytes)
         state = ExecutorState(self.word_bytes, sent, self.bus.address.shape(), window, self.patience)
-        m.submodules.memory = memory = Memory(shape=8, depth=window.packets * window.packet_bytes, init=[])
-        write, read = memory.write_port(), memory.read_port()
+        depth = window.packets * window.packet_bytes
+        m.submodules.memory = memory = Memory(shape=8, depth=depth, init=[], attrs={"no_rw_check": 1})
+        written, read = memory.write_port(), memory.read_port()
+        # Bytes come from many places: they take a cycle to be chosen, and are there long before they are read.
+        write = written.signature.create()
+        m.d.sync += [written.en.eq(write.en), written.addr.eq(write.addr), written.data.eq(write.data)]
         buffer = state.current[: index_bits(window.packets)]
         request = self.packets.payload
         m.d.comb += [
@@ -118,6 +122,7 @@ class LinkExecutor(Component):
             self.bus.address.eq(state.register),
             write.addr.eq(Cat(state.end, buffer)),
             read.addr.eq(Cat((state.index + state.moved)[: len(state.index)], buffer)),
+            read.en.eq(0),  # but where a byte is used
             self.frames.payload.data.eq(Cat(state.low, request.data)[-8 * self.frame_bytes :]),
             self.frames.payload.last.eq(request.last & (state.opcode == _code(Request.LAST))),
         ]
@@ -130,7 +135,7 @@ class LinkExecutor(Component):
             self._read(m, state, write)
             self._peek(m, state, write)
             add_keeping(m, state, write, read, buffer)
-            add_answer(m, state, self.responses)
+            add_answer(m, state, read, self.responses)
         with m.If(self.damaged):
             m.d.sync += state.damaged.eq(1)
         m.d.comb += state.moved.eq(state.fetched & self.responses.ready)
@@ -362,11 +367,12 @@ class LinkExecutor(Component):
                 "waited": index_bits(PATIENCE),
                 "digit": index_bits(max(size, frame, load, REGISTER_BYTES)),
                 "word": 8 * max(1, frame - 1, load - 1),
+                "written": 1 + index_bits(window.packets * window.packet_bytes) + 8,
             },
             muxes={"word": 8 * size, "load": 8 * load},
             adders={"sequence": 8 * SEQUENCE_BYTES, "waited": index_bits(PATIENCE)},
             gates={"control": 3, "loadable": int(loadable)},  # requests, execution, answers
-            memories=[MemoryShape(window.packets * window.packet_bytes, 8)],
+            memories=[MemoryShape(window.packets * window.packet_bytes, 8, apart=True)],
         )
 
 

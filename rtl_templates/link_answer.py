@@ -78,10 +78,10 @@ def add_keeping(m: Module, state: ExecutorState, write: WritePort, read: ReadPor
         m.d.comb += [write.en.eq(1), write.addr.eq(places[1]), write.data.eq(state.status)]
         m.next = "status"
     with m.State("fetch"):
-        m.d.comb += read.addr.eq(places[0])
+        m.d.comb += [read.en.eq(1), read.addr.eq(places[0])]
         m.next = "fetch length"
     with m.State("fetch length"):
-        m.d.comb += read.addr.eq(places[1])
+        m.d.comb += [read.en.eq(1), read.addr.eq(places[1])]
         m.d.sync += state.length.eq(read.data)
         m.next = "fetch status"
     with m.State("fetch status"):
@@ -89,7 +89,7 @@ def add_keeping(m: Module, state: ExecutorState, write: WritePort, read: ReadPor
         m.next = "status"
 
 
-def add_answer(m: Module, state: ExecutorState, responses: Any) -> None:
+def add_answer(m: Module, state: ExecutorState, read: ReadPort, responses: Any) -> None:
     """Add the states of the response: its first bytes, then those that were kept."""
     first = Cat(Value.cast(state.status), Const(0, 4))[:4]
     for name, byte, following in (
@@ -101,6 +101,7 @@ def add_answer(m: Module, state: ExecutorState, responses: Any) -> None:
             m.d.comb += [responses.valid.eq(1), responses.payload.data.eq(byte)]
             m.d.sync += state.index.eq(PREFIX_BYTES)
             if following == "payload":
+                m.d.comb += read.en.eq(1)
                 m.d.comb += responses.payload.last.eq(state.notice | (state.length == PREFIX_BYTES))
             with m.If(responses.ready):
                 m.next = following
@@ -108,6 +109,7 @@ def add_answer(m: Module, state: ExecutorState, responses: Any) -> None:
                     m.next = "idle"
     with m.State("payload"):
         m.d.comb += [
+            read.en.eq(1),
             responses.valid.eq(state.fetched),
             responses.payload.data.eq(state.kept),
             responses.payload.last.eq(state.index == (state.length - 1)[: len(state.index)]),

@@ -3,9 +3,10 @@
 from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib.wiring import Component, In, Out
 
+from hwquant.program.array_shape import PRODUCT_STAGES
 from hwquant.rtl_templates.delay import check_latency
 from hwquant.rtl_templates.facts import Facts, Inside, Product
-from hwquant.rtl_templates.registered_product import PRODUCT_LATENCY, RegisteredProduct, whole
+from hwquant.rtl_templates.registered_product import RegisteredProduct, whole
 
 
 class ProcessingElement(Component):
@@ -40,13 +41,19 @@ class ProcessingElement(Component):
     paired : bool, default False
         Whether nothing multiplies here, but what is shared with a neighbour, in a
         :class:`~hwquant.rtl_templates.registered_product.PairedProduct`.
+    stages : {2, 1}
+        Registers in which the product is computed.
 
     Attributes
     ----------
     latency : int
-        Cycles from ``x`` to ``sum_next``: registered operands, product (in two stages) and sum.
+        Cycles from ``x`` to ``sum_next``: registered operands, the stages of the product, and the sum.
     product_latency : int
-        Cycles from ``x`` to the product: registered operands and two stages of product.
+        Cycles from ``x`` to the product.
+    operand_latency : int
+        Cycles from ``x`` to what is multiplied.
+    sum_latency : int
+        Cycles from the product to ``sum_next``.
     step : int
         Cycles from an input to the same input of the neighbour: a register.
 
@@ -74,8 +81,8 @@ class ProcessingElement(Component):
         The product, ``product_latency`` cycles after ``x``; only where it is paired.
     """
 
-    product_latency = PRODUCT_LATENCY
-    latency = product_latency + 1
+    operand_latency = 1
+    sum_latency = 1
     step = 1
 
     def __init__(
@@ -88,7 +95,11 @@ class ProcessingElement(Component):
         product: type[RegisteredProduct] | None = None,
         paired: bool = False,
         appended: int | None = None,
+        stages: int = PRODUCT_STAGES,
     ):
+        self.stages = stages
+        self.product_latency = self.operand_latency + stages
+        self.latency = self.product_latency + self.sum_latency
         self.product_type, self.paired, self.operand_bits, self.appended = (
             product,
             paired,
@@ -124,17 +135,19 @@ class ProcessingElement(Component):
         if self.paired:
             total = self.sum + self.product
         elif self.product_type:
-            total = self._total(m, self.product_type(len(self.x), self.operand_bits, self.appended), shadow)
+            component = self.product_type(len(self.x), self.operand_bits, self.appended, self.stages)
+            total = self._total(m, component, shadow)
         else:
             active = Signal(self.weight.shape(), reset_less=True)
             with m.If(self.swap):
                 m.d.sync += active.eq(shadow)
             # Without "keep", Yosys' ice40_dsp takes these and the sum into the DSP blocks of two rows at once, as
             # the one's output and as the other's input, and loses a multiplication.
-            shape = signed(len(self.x) + self.operand_bits)
-            multiplied = Signal(shape, reset_less=True, attrs={"keep": 1})
-            product = Signal(shape, reset_less=True, attrs={"keep": 1})
-            m.d.sync += [multiplied.eq(x_reg * whole(active, self.appended)), product.eq(multiplied)]
+            product: Value = x_reg * whole(active, self.appended)
+            for stage in range(self.stages):
+                register = Signal(product.shape(), name=f"product{stage}", reset_less=True, attrs={"keep": 1})
+                m.d.sync += register.eq(product)
+                product = register
             total = self.sum + product
         m.d.sync += sum_reg.eq(total)
         m.d.comb += [
@@ -167,6 +180,7 @@ class ProcessingElement(Component):
         product: type[RegisteredProduct] | None,
         paired: bool = False,
         appended: bool = False,
+        stages: int = PRODUCT_STAGES,
     ) -> Facts:
         """What an element with ports of these widths is made of.
 
@@ -186,6 +200,8 @@ class ProcessingElement(Component):
             Whether what multiplies is not in the element.
         appended : bool, default False
             Whether the low end of the weight is a constant, which the array does not carry.
+        stages : {2, 1}
+            Registers in which the product is computed.
 
         Returns
         -------
@@ -198,7 +214,7 @@ class ProcessingElement(Component):
         if paired:
             return Facts(registers, adders=adders)
         if product:
-            facts = product.facts(activation_bits, operand_bits, appended=appended)
+            facts = product.facts(activation_bits, operand_bits, appended=appended, stages=stages)
             return Facts(registers, adders=adders, inside=[Inside("product", facts)])
-        registers |= {"active": carried, "product": 2 * (activation_bits + operand_bits)}
+        registers |= {"active": carried, "product": stages * (activation_bits + operand_bits)}
         return Facts(registers, adders=adders, products=[Product(activation_bits, operand_bits)])

@@ -4,10 +4,8 @@ from amaranth.hdl import Cat, Const, Value, signed
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import Component, In, Out
 
+from hwquant.program.array_shape import PRODUCT_STAGES
 from hwquant.rtl_templates.facts import Facts
-
-PRODUCT_LATENCY = 3
-"""Cycles from an activation to its product: registered operands, and two stages of product."""
 
 
 class RegisteredProduct(Component):
@@ -16,7 +14,7 @@ class RegisteredProduct(Component):
     ::
 
         active  <= weight                 when swap
-        product <= previous x * active
+        product <= previous x * active, a cycle later with two stages
 
     Subclasses make it of what a device has. Throughput: one product a cycle.
 
@@ -28,11 +26,13 @@ class RegisteredProduct(Component):
         Width of the weight.
     appended : {0, 1} or None
         The bit at the low end of the weight that ``weight`` lacks; None where it lacks none.
+    stages : {2, 1}
+        Registers in which the product is computed.
 
     Attributes
     ----------
     latency : int
-        Cycles from ``x`` to ``product``.
+        Cycles from ``x`` to ``product``: registered operands, and the stages.
     one_short : bool
         Whether the product can be too small by ``one``, which the sum that takes it has to add.
 
@@ -50,11 +50,14 @@ class RegisteredProduct(Component):
         What the product is too small by; only where it can be.
     """
 
-    latency: int
     one_short = False
 
-    def __init__(self, x_bits: int, weight_bits: int, appended: int | None = None):
+    def __init__(
+        self, x_bits: int, weight_bits: int, appended: int | None = None, stages: int = PRODUCT_STAGES
+    ):
         self.appended = appended
+        self.stages = stages
+        self.latency = 1 + stages
         short = {"one": Out(1)} if self.one_short else {}
         super().__init__(
             {
@@ -67,7 +70,9 @@ class RegisteredProduct(Component):
         )
 
     @staticmethod
-    def facts(x_bits: int, weight_bits: int, *, appended: bool = False) -> Facts:
+    def facts(
+        x_bits: int, weight_bits: int, *, appended: bool = False, stages: int = PRODUCT_STAGES
+    ) -> Facts:
         """What a product of operands of these widths is made of.
 
         Parameters
@@ -78,6 +83,8 @@ class RegisteredProduct(Component):
             Width of the weight.
         appended : bool, default False
             Whether the low end of the weight is a constant.
+        stages : {2, 1}
+            Registers in which the product is computed.
 
         Returns
         -------
@@ -89,6 +96,8 @@ class RegisteredProduct(Component):
 
 class PairedProduct(Component):
     """The registered products of two processing elements, neighbours in a row, which get their activation at once.
+
+    They are computed in two stages.
 
     ::
 
@@ -123,7 +132,7 @@ class PairedProduct(Component):
         The two products, each ``signed(x_bits + weight_bits)``.
     """
 
-    latency = PRODUCT_LATENCY
+    latency = 1 + PRODUCT_STAGES
 
     def __init__(self, x_bits: int, weight_bits: int, appended: int | None = None):
         self.weight_bits = weight_bits

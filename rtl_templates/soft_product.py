@@ -2,6 +2,7 @@
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
+from hwquant.program.array_shape import PRODUCT_STAGES
 from hwquant.program.widths import bits_for
 from hwquant.rtl_templates.facts import Facts
 from hwquant.rtl_templates.registered_product import RegisteredProduct, whole
@@ -13,7 +14,7 @@ class SoftProduct(RegisteredProduct):
     ::
 
         active  <= weight                 when swap
-        product <= previous x * active, a cycle later
+        product <= previous x * active, a cycle later with two stages
 
     There is no multiplication in it that synthesis could find.
     Weights are stationary, so they are recoded once, on their way into ``active``: radix 4 with the digits
@@ -33,6 +34,8 @@ class SoftProduct(RegisteredProduct):
         Width of the weight.
     appended : {0, 1} or None
         The bit at the low end of the weight that ``weight`` lacks; None where it lacks none.
+    stages : {2, 1}
+        Registers in which the product is computed.
 
     Attributes
     ----------
@@ -50,8 +53,6 @@ class SoftProduct(RegisteredProduct):
     product : Out(signed(x_bits + weight_bits))
         The product.
     """
-
-    latency = 3
 
     def elaborate(self, platform: object) -> Module:
         """Build the digits, a partial product for each, and the tree that sums them."""
@@ -71,14 +72,22 @@ class SoftProduct(RegisteredProduct):
             # A register before the last adder, for the tree has as many as two above it.
             *others, last = rows
             value, count, below = self._tree(m, others)
-            value, below = _registered(m, value, "tree"), _registered(m, below, "below")
-            value = self._last(m, value, count, below, *(_registered(m, item, "last") for item in last))
+            value, below, row, one = (self._staged(m, item) for item in (value, below, *last))
+            value = self._last(m, value, count, below, row, one)
         else:
-            value = _registered(m, rows[0][0] + rows[0][1], "row")
+            value = self._staged(m, rows[0][0] + rows[0][1])
         product = Signal(self.product.shape(), reset_less=True)
         m.d.sync += product.eq(value)
         m.d.comb += self.product.eq(product)
         return m
+
+    def _staged(self, m: Module, value: Value) -> Value:
+        """The value behind the register of the first stage, where there are two."""
+        if self.stages < PRODUCT_STAGES:
+            return value
+        register = Signal(value.shape(), name="staged", reset_less=True)
+        m.d.sync += register.eq(value)
+        return register
 
     def _tree(self, m: Module, rows: list[tuple[Value, Value]]) -> tuple[Value, int, Value]:
         """Build the sum of rows, but for the one that the last row still lacks.
@@ -129,7 +138,9 @@ class SoftProduct(RegisteredProduct):
         return Cat(value[:start], total[1:])
 
     @staticmethod
-    def facts(x_bits: int, weight_bits: int, *, appended: bool = False) -> Facts:
+    def facts(
+        x_bits: int, weight_bits: int, *, appended: bool = False, stages: int = PRODUCT_STAGES
+    ) -> Facts:
         """What a product of operands of these widths is made of.
 
         Parameters
@@ -140,6 +151,8 @@ class SoftProduct(RegisteredProduct):
             Width of the weight.
         appended : bool, default False
             Whether the low end of the weight is a constant.
+        stages : {2, 1}
+            Registers in which the product is computed.
 
         Returns
         -------
@@ -153,7 +166,7 @@ class SoftProduct(RegisteredProduct):
             registers={
                 "x": x_bits,
                 "digits": 2 * digits - appended,
-                "tree": tree,
+                "tree": tree * (stages - 1),
                 "product": x_bits + weight_bits,
             },
             redundant={"x": x_bits},
@@ -161,12 +174,6 @@ class SoftProduct(RegisteredProduct):
             muxes={"rows": digits * (x_bits + 1)},
             gates={"digits": digits},
         )
-
-
-def _registered(m: Module, value: Value, name: str) -> Signal:
-    register = Signal(value.shape(), name=f"{name}_registered", reset_less=True)
-    m.d.sync += register.eq(value)
-    return register
 
 
 def _paired_bits(low: int, high: int, below: int) -> int:

@@ -2,6 +2,7 @@
 
 from amaranth.hdl import Module, Mux, Signal
 
+from hwquant.program.array_shape import PRODUCT_STAGES
 from hwquant.rtl_templates.delay import delayed
 from hwquant.rtl_templates.facts import Facts
 from hwquant.rtl_templates.registered_product import RegisteredProduct
@@ -28,6 +29,8 @@ class TernaryProduct(RegisteredProduct):
         Width of the weight, 1 or 2.
     appended : {1} or None
         The bit at the low end of the weight that ``weight`` lacks; None where it lacks none.
+    stages : {2, 1}
+        Registers in which the product is computed.
 
     Attributes
     ----------
@@ -48,7 +51,6 @@ class TernaryProduct(RegisteredProduct):
         What it is too small by.
     """
 
-    latency = 3
     one_short = True
 
     def elaborate(self, platform: object) -> Module:
@@ -67,13 +69,15 @@ class TernaryProduct(RegisteredProduct):
             value = Mux(active[0], value, 0)
         m.d.sync += [product.eq(value), one.eq(negative)]
         m.d.comb += [
-            self.product.eq(delayed(m, product, 1, name="product")),
-            self.one.eq(delayed(m, one, 1, name="one")),
+            self.product.eq(delayed(m, product, self.stages - 1, name="product")),
+            self.one.eq(delayed(m, one, self.stages - 1, name="one")),
         ]
         return m
 
     @staticmethod
-    def facts(x_bits: int, weight_bits: int, *, appended: bool = False) -> Facts:
+    def facts(
+        x_bits: int, weight_bits: int, *, appended: bool = False, stages: int = PRODUCT_STAGES
+    ) -> Facts:
         """What a product of operands of these widths is made of.
 
         Parameters
@@ -84,6 +88,8 @@ class TernaryProduct(RegisteredProduct):
             Width of the weight.
         appended : bool, default False
             Whether the low end of the weight is a constant.
+        stages : {2, 1}
+            Registers in which the product is computed.
 
         Returns
         -------
@@ -91,7 +97,7 @@ class TernaryProduct(RegisteredProduct):
             The weight and the product; ``x`` is redundant, for the processing element has the same register.
         """
         return Facts(
-            registers={"x": x_bits, "active": weight_bits - appended, "product": 2 * (x_bits + 1)},
+            registers={"x": x_bits, "active": weight_bits - appended, "product": stages * (x_bits + 1)},
             redundant={"x": x_bits},
             muxes={"rows": x_bits},
         )

@@ -17,6 +17,7 @@ from hwquant.boards.families.flow import Executable, OpenFlow, RoutingJob, nextp
 from hwquant.boards.families.languages import lpf, megahertz, word
 from hwquant.boards.families.pll import Pll, PllPins, PllSettings
 from hwquant.boards.families.ram import NARROW, WIDE, LogicCost, Ram
+from hwquant.program.array_shape import PRODUCT_STAGES
 from hwquant.rtl_templates.dsp import DspBlocks
 from hwquant.rtl_templates.facts import Facts, Product
 from hwquant.rtl_templates.paired_product import PackedProduct
@@ -31,7 +32,7 @@ class Ecp5Product(RegisteredProduct):
     ::
 
         active  <= weight                 when swap
-        product <= previous x * active
+        product <= previous x * active, a cycle later with two stages
 
     Yosys infers the multiplier alone, so that signals leave registers, cross the device, pass the multiplier and
     cross it again within a cycle.
@@ -46,6 +47,8 @@ class Ecp5Product(RegisteredProduct):
         Width of the weight.
     appended : {0, 1} or None
         The bit at the low end of the weight that ``weight`` lacks; None where it lacks none.
+    stages : {2, 1}
+        Registers in which the product is computed.
 
     Attributes
     ----------
@@ -64,22 +67,23 @@ class Ecp5Product(RegisteredProduct):
         The product.
     """
 
-    latency = 3
-
     def elaborate(self, platform: object) -> Module:
         """Place the multiplier with its registers."""
         m = Module()
+        pipeline = ("PIPELINE",) if self.stages == PRODUCT_STAGES else ()
         m.submodules.multiplier = _multiplier(
             self.x,
             whole(self.weight, self.appended),
             self.swap,
             self.product,
-            ("INPUTA", "INPUTB", "PIPELINE", "OUTPUT"),
+            ("INPUTA", "INPUTB", *pipeline, "OUTPUT"),
         )
         return m
 
     @staticmethod
-    def facts(x_bits: int, weight_bits: int, *, appended: bool = False) -> Facts:
+    def facts(
+        x_bits: int, weight_bits: int, *, appended: bool = False, stages: int = PRODUCT_STAGES
+    ) -> Facts:
         """The facts of the product: no registers, as the block has its own."""
         return Facts(products=[Product(x_bits, weight_bits)])
 

@@ -36,6 +36,9 @@ TAP_COLUMNS = 3
 MIN_TAP_DELAY = 3
 """Least delay of a line memory: write, read, register."""
 
+PRODUCT_STAGES = 2
+"""Stages of a product in a processing element. Programs of the first version have one, and keep their cycles."""
+
 LIMITS = {
     "activation_bits": (2, 24),
     "weight_bits": (1, 8),
@@ -48,6 +51,7 @@ LIMITS = {
     "accumulator_depth": (1, 1 << 16),
     "multiplier_bits": (0, 18),
     "product_bits": (0, 8),
+    "product_stages": (1, PRODUCT_STAGES),
     "shift_bits": (1, 6),
     "least_shift": (0, 62),
     "coordinate_bits": (2, 16),
@@ -124,6 +128,8 @@ class ArrayShape(Latencies):
     arrays : int, default 1
         Arrays of ``rows`` x ``columns`` that share instructions and weights and divide a picture's rows among them,
         1..8. Each has a bank of the activation memory, and accumulators and requantizers of its own.
+    product_stages : int, default 2
+        Registers in which a product of a processing element is computed, 1..2.
     raw_inputs : tuple of RawInput, default ()
         The network's inputs, where the host sends them as they are and a packer lays them out; else empty.
 
@@ -158,6 +164,7 @@ class ArrayShape(Latencies):
     tables: int = 0
     strided_writes: bool = False
     arrays: int = 1
+    product_stages: int = PRODUCT_STAGES
     raw_inputs: tuple[RawInput, ...] = ()
 
     def __post_init__(self) -> None:

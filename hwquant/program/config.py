@@ -84,7 +84,7 @@ class ArrayConfig(ArrayShape):
     def from_json(cls, values: Mapping[str, Any]) -> ArrayConfig:
         """Make the object that :meth:`to_json` made plain."""
         raw = tuple(RawInput.from_json(item) for item in values.get("raw_inputs", ()))
-        return cls(**{**values, "raw_inputs": raw})
+        return cls(**{**LATER, **values, "raw_inputs": raw})
 
     @property
     def count_bits(self) -> int:
@@ -148,6 +148,7 @@ LATER: Mapping[str, object] = {
     **dict.fromkeys((*BIASES, "product_bits", "table_bits", "tables", "least_shift"), 0),
     "arrays": 1,
     "strip_bits": 0,
+    "product_stages": 1,
 }
 """Fields that the first version of ``.hwp`` files lacks, with what they are there."""
 

@@ -11,9 +11,6 @@ FEED_LATENCY = MEMORY_LATENCY + 1
 Activations and weights have the same, so that loading a tile may begin in the cycle in which the tile before
 it starts to stream."""
 
-PE_LATENCY = 4
-"""Registered operands, a product in two stages, registered partial sum."""
-
 PRODUCT_LATENCY = 2
 """Of two activations: both less their zero points, and the product, each registered."""
 TABLE_LATENCY = 2
@@ -25,6 +22,7 @@ class Latencies:
 
     rows: int
     columns: int
+    product_stages: int
     offset: str
     multiplier_bits: int
     tables: int
@@ -35,9 +33,15 @@ class Latencies:
         return TABLE_LATENCY * (self.tables > 0)
 
     @property
+    def element_latency(self) -> int:
+        """Cycles from an activation to a partial sum: operands, the stages of the product, and the sum, registered."""
+        return 1 + self.product_stages + 1
+
+    @property
     def array_latency(self) -> int:
         """Cycles from a pixel's address to the first column's sum at the bottom of the array."""
-        return FEED_LATENCY + self.rows - 1 + PE_LATENCY + (1 if self.offset == "sum" else 0)
+        below = 1 if self.offset == "sum" else 0
+        return FEED_LATENCY + self.rows - 1 + self.element_latency + below
 
     @property
     def product_latency(self) -> int:

@@ -170,8 +170,7 @@ class Requirements:
         Unsupported
             The network has offsets that the hardware cannot add, or weights that it cannot have.
         """
-        exact = self._needed([item.layer for item in mapped], qgraph)
-        exact = replace(exact, raw_inputs=raw_inputs)
+        exact = replace(self._needed([item.layer for item in mapped], qgraph), raw_inputs=raw_inputs)
         if self.config:
             check_hardware(exact, self.config)
             return self.config

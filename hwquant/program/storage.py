@@ -4,10 +4,10 @@
 
 A program of any version up to `VERSION` is read, and runs on the hardware that is generated now, in the cycles that
 it took: whatever changes an instruction, the images or the configuration raises the version. A newer one is refused.
-A program is written as the oldest version that knows all of it: version 2 knows odd and ternary weights, narrow biases,
-lanes of more than 8 bits, and products; version 3 tables, inputs with several rows of a kernel in a word, and layers
-that write to every n-th pixel; version 4 batches; version 5 several arrays, inputs that the host sends as they are, a
-least shift, and slots of more than 16 bits.
+Version 2 came with odd and ternary weights, narrow biases, lanes of more than 8 bits, and products; 3 with tables,
+inputs with several rows of a kernel in a word, and layers that write to every n-th pixel; 4 with batches; 5 with
+several arrays, inputs that the host sends as they are, a least shift, slots of more than 16 bits, and products in two
+stages.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hwquant import container
 from hwquant.copies import Grid
 from hwquant.errors import Damaged, HwquantError
 from hwquant.program.batch import LARGEST
-from hwquant.program.config import LATER, ArrayConfig
+from hwquant.program.config import ArrayConfig
 from hwquant.program.layers import Destination
 from hwquant.program.layout import Placement, WindowPacking
 from hwquant.program.program import LayerInfo, Program
@@ -67,16 +67,9 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
         **({"batch": program.batch} if program.batch > 1 else {}),
     }
     images = {name: getattr(program, name) for name in ("weights", *_IMAGES)}
-    config = program.config
-    second = LATER.keys() & meta["config"].keys() or config.activation_bits > 8
-    third = config.tables or config.strided_writes
-    third = third or any(item.packing and item.packing.rows > 1 for item in program.inputs)
-    version = 4 if program.batch > 1 else 3 if third else 2 if second else 1
-    if config.raw_inputs or config.arrays > 1 or config.least_shift or config.slot_bits > 16:
-        version = VERSION
-    if config.tables:
+    if program.config.tables:
         images = {**images, "tables": program.tables}
-    container.write(path, KIND, version, {"program": meta}, {"words": _pack(program.words), **images})
+    container.write(path, KIND, VERSION, {"program": meta}, {"words": _pack(program.words), **images})
 
 
 def load(path: str | os.PathLike[str]) -> Program:

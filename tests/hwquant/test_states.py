@@ -128,25 +128,16 @@ class Board(Connection):
         from hwquant.driver.connection import States
 
         self.qgraph, self.program = qgraph, program
-        self._states, self._clean, self._frames = States(qgraph.inputs, qgraph.outputs), True, []
+        self._states, self._clean = States(qgraph.inputs, qgraph.outputs), True
 
-    def _write(self, words):
-        from hwquant.program.layout import integers_to_words
-
-        config, start, tensors = self.program.config, 0, {}
-        lanes = integers_to_words(words, config.lanes, config.activation_bits)
-        for item in self.program.inputs:
-            tensors[item.name] = item.from_words(lanes[None, start : start + item.words])
-            start += item.words
-        self._frames.append(tensors)
-
-    def _read(self, count):
-        from hwquant.program.layout import words_to_integers
-
-        outputs = run(self.qgraph, self._frames[-1])
-        words = np.concatenate([item.to_words(outputs[item.name])[0] for item in self.program.outputs])
-        assert len(words) == count
-        return words_to_integers(words, self.program.config.activation_bits)
+    def _inferences(self, frames):
+        for lanes in frames:
+            start, tensors = 0, {}
+            for item in self.program.inputs:
+                tensors[item.name] = item.from_words(lanes[None, start : start + item.words])
+                start += item.words
+            outputs = run(self.qgraph, tensors)
+            yield np.concatenate([item.to_words(outputs[item.name])[0] for item in self.program.outputs])
 
 
 def test_the_driver_carries_the_states(qgraph, x):

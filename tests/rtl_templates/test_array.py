@@ -9,7 +9,6 @@ from hwquant_testing.clocked import trace
 
 from hwquant.program.array_shape import ACCUMULATE_HAZARD
 from hwquant.program.config import ArrayConfig
-from hwquant.program.latencies import PE_LATENCY
 from hwquant.rtl_templates.array import SystolicArray
 
 SHAPES = [(2, 2), (4, 4), (2, 7), (7, 2), (5, 3), (3, 5)]
@@ -80,7 +79,7 @@ def random_tiles(rng, config, count, gap, fixed=None):
 
 def stimulus(rng, config, array, tiles):
     """The inputs of every cycle; what nobody should look at is garbage."""
-    end = tiles[-1].start + len(tiles[-1].x) + config.rows + config.columns + PE_LATENCY + 2
+    end = tiles[-1].start + len(tiles[-1].x) + config.rows + config.columns + config.element_latency + 2
     cycles = [
         {
             "x": integers(rng, config.activation_bits, config.rows).tolist(),
@@ -220,7 +219,7 @@ def test_the_configuration_knows_the_arrays_latency():
     """What the rest of the pipeline counts on."""
     for mode in MODES.values():
         config = ArrayConfig(5, 3, **mode)
-        below = config.rows - 1 + PE_LATENCY + (config.offset == "sum")
+        below = config.rows - 1 + config.element_latency + (config.offset == "sum")
         assert config.array_latency - below == 3  # memory, register, padding
         array = SystolicArray(config)
         assert array.latency == below

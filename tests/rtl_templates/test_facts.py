@@ -43,6 +43,10 @@ CONFIGS = {
     "multiplier, window sums, words of several parts": config(
         2, 4, multiplier_bits=12, window_sums=True, shift_bits=6, least_shift=3
     ),
+    "products in one stage": config(4, 3, product_stages=1, offset="sum"),
+    "ternary products in one stage": config(
+        4, 3, product_stages=1, offset="none", weight_bits=2, adjusted_bits=2, ternary=True
+    ),
     "depthwise": config(6, 3, tap_lines=2, tap_depth=20, activation_bits=5),
     "packed weights": config(3, 2, weight_packing=4, load_rows=1, channel_offsets=True, accumulator_depth=1),
     "two rows at once": config(5, 2, weight_packing=2, load_rows=2, offset="none", tap_lines=1),

@@ -2,6 +2,7 @@
 
 import gc
 import re
+from functools import partial
 
 import pytest
 from amaranth.hdl import Fragment, signed
@@ -68,29 +69,33 @@ def measured(make, prefix, rest, pulse, output, index=None):
     return changed[0] - len(first)
 
 
-def element(product=None):
+def element(product=None, stages=2):
     bits = 2 if product is TernaryProduct else 8
-    return ProcessingElement(activation_bits=8, operand_bits=bits, sum_bits=16, next_bits=17, product=product)
+    widths = {"activation_bits": 8, "operand_bits": bits, "sum_bits": 16, "next_bits": 17}
+    return ProcessingElement(**widths, product=product, stages=stages)
 
 
 PE_PREFIX = [{"weight": 1, "load": 1}, {"load": 0, "swap": 1}]
 
 
+@pytest.mark.parametrize("stages", [1, 2])
 @pytest.mark.parametrize("product", [None, SoftProduct, TernaryProduct])
-def test_latency_of_a_processing_element_is_the_measured_one(product):
+def test_latency_of_a_processing_element_is_the_measured_one(product, stages):
     quiet = {"x": 0, "swap": 0}
-    latency = measured(lambda: element(product), PE_PREFIX, quiet, {"x": 7}, "sum_next")
-    assert latency == ProcessingElement.latency
+    latency = measured(lambda: element(product, stages), PE_PREFIX, quiet, {"x": 7}, "sum_next")
+    assert latency == element(product, stages).latency == 2 + stages
     for pulse, output in (({"x": 7}, "x_next"), ({"sum": 7}, "sum_next"), ({"swap": 1}, "swap_next")):
         rest = dict.fromkeys(pulse, 0)
         assert measured(element, [], rest, pulse, output) == ProcessingElement.step
 
 
+@pytest.mark.parametrize("stages", [1, 2])
 @pytest.mark.parametrize("product", [SoftProduct, TernaryProduct])
-def test_latency_of_a_product_of_look_up_tables_is_the_measured_one(product):
+def test_latency_of_a_product_of_look_up_tables_is_the_measured_one(product, stages):
     rest = {"x": 0, "swap": 0}
-    latency = measured(lambda: product(8, 2), [{"weight": 1, "swap": 1}], rest, {"x": 7}, "product")
-    assert latency == product.latency == ProcessingElement.product_latency
+    make = partial(product, 8, 2, stages=stages)
+    latency = measured(make, [{"weight": 1, "swap": 1}], rest, {"x": 7}, "product")
+    assert latency == make().latency == element(stages=stages).product_latency
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
@@ -232,7 +237,7 @@ def test_an_accumulator_that_is_one_cycle_late_is_refused(attribute, monkeypatch
 
 
 def test_a_processing_element_that_is_one_cycle_late_is_refused(monkeypatch):
-    monkeypatch.setattr(array.ProcessingElement, "latency", ProcessingElement.latency + 1)
+    monkeypatch.setattr(array.ProcessingElement, "sum_latency", ProcessingElement.sum_latency + 1)
     with pytest.raises(HwquantError, match="the way of a pixel through the array"):
         Accelerator(CONFIGS["edge"]).elaborate(None)
 

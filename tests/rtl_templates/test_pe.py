@@ -11,6 +11,9 @@ from hwquant.rtl_templates.ternary_product import TernaryProduct
 
 OUTPUTS = ("x_next", "swap_next", "weight_next", "sum_next")
 
+LATENCY = 4
+"""Cycles from an activation to the sum: registered operands, two stages of product, registered sum."""
+
 
 def signed(rng, bits, size=None):
     """Any integer of that many bits, the extremes often."""
@@ -22,7 +25,7 @@ def signed(rng, bits, size=None):
 def expected(stimulus, multiplying=lambda weight: weight):
     """Registers of every cycle, from the docstring's equations; ``multiplying``: the weight, from what is carried."""
     shadow = active = 0
-    products, rows = [0] * ProcessingElement.latency, []
+    products, rows = [0] * LATENCY, []
     x = swap = total = 0
     for step in stimulus:
         rows.append({"x_next": x, "swap_next": swap, "weight_next": shadow, "sum_next": total})
@@ -31,9 +34,9 @@ def expected(stimulus, multiplying=lambda weight: weight):
         if step["load"]:
             shadow = step["weight"]
         x, swap = step["x"], step["swap"]
-        # The product of this cycle's x reaches sum_next ProcessingElement.latency cycles later.
+        # The product of this cycle's x reaches sum_next LATENCY cycles later.
         products.append(multiplying(active) * step["x"])
-        total = step["sum"] + products[-ProcessingElement.latency]
+        total = step["sum"] + products[-LATENCY]
     return rows
 
 
@@ -105,10 +108,10 @@ def test_the_mark_takes_the_weight_that_was_there_before_a_load_in_the_same_cycl
         nothing | {"x": 10, "swap": 1, "weight": -7, "load": 1},
         nothing | {"x": 11},
         nothing | {"x": 12, "swap": 1},
-        *[nothing] * ProcessingElement.latency,
+        *[nothing] * LATENCY,
     ]
     seen = [row["sum_next"] for row in trace(pe, stimulus, OUTPUTS)]
-    assert seen[1 + ProcessingElement.latency :] == [5 * 10, 5 * 11, -7 * 12]
+    assert seen[1 + LATENCY :] == [5 * 10, 5 * 11, -7 * 12]
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -127,7 +130,7 @@ def test_the_configured_widths_hold_the_greatest_sums(sign):
         steps = [
             {"weight": weight, "load": 1, "sum": total},
             {"load": 0, "swap": 1, "x": x},
-            *[{}] * (pe.latency - 1),
+            *[{}] * pe.latency,
         ]
         total += x * weight
         assert trace(pe, steps, ["sum_next"])[-1]["sum_next"] == total

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hwquant.rtl_templates.soft_product import SoftProduct
 
 
-def products(x_bits, weight_bits, stimulus, appended=None):
+def products(x_bits, weight_bits, stimulus, appended=None, stages=2):
     """What leaves the component, from the first pixel's product on."""
-    component = SoftProduct(x_bits, weight_bits, appended)
+    component = SoftProduct(x_bits, weight_bits, appended, stages)
     latency = component.latency
     return [row["product"] for row in trace(component, [*stimulus, *[{}] * latency], ["product"])][latency:]
 
@@ -22,12 +22,13 @@ def span(bits):
     return range(-(1 << (bits - 1)), 1 << (bits - 1))
 
 
+@pytest.mark.parametrize("stages", [1, 2])
 @pytest.mark.parametrize("x_bits", [2, 3, 5])
 @pytest.mark.parametrize("weight_bits", [1, 2, 3, 4, 5, 6])
-def test_every_product_of_narrow_operands(x_bits, weight_bits):
+def test_every_product_of_narrow_operands(x_bits, weight_bits, stages):
     pairs = list(itertools.product(span(x_bits), span(weight_bits)))
     stimulus = [{"x": x, "weight": weight, "swap": 1} for x, weight in pairs]
-    assert products(x_bits, weight_bits, stimulus) == [x * weight for x, weight in pairs]
+    assert products(x_bits, weight_bits, stimulus, stages=stages) == [x * weight for x, weight in pairs]
 
 
 @pytest.mark.parametrize("appended", [0, 1])

@@ -1,6 +1,7 @@
 """Two simulators that we did not write, side by side: the whole board says the same in the same clock cycles."""
 
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from hwquant.link.rate import Line, link_time
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.rtl_templates.uart import MIN_DIVISOR
-from hwquant.sim import BOARD_SIMULATORS
+from hwquant.rtl_templates.verilog import to_verilog
+from hwquant.sim import BOARD_SIMULATORS, board_bench
 from hwquant.sim.board_bench import BoardBench
 from hwquant.sim.faults import Faults, FaultyLink
 
@@ -67,7 +69,9 @@ class SideBySide(Link):
 @pytest.mark.parametrize(
     ("loadable", "corrupt"), [(False, 0.02), pytest.param(True, 0.0, marks=pytest.mark.nightly)]
 )
-def test_the_simulators_agree_in_every_byte_and_its_time(network, program, loadable, corrupt):
+def test_the_simulators_agree_in_every_byte_and_its_time(network, program, loadable, corrupt, monkeypatch):
+    """Also where one of them reads no word in the cycle that writes it."""
+    monkeypatch.setattr(board_bench, "to_verilog", partial(to_verilog, show_collisions=True))
     q = images(network, 10)
     with SideBySide(program, loadable=loadable) as link:
         noisy = FaultyLink(link, Faults(corrupt=corrupt, seed=1))

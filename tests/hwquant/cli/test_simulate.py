@@ -80,10 +80,13 @@ def test_the_verilog_of_the_build_is_what_runs(hwquant, digits_build, data, tmp_
     build = write_build(digits_build.qgraph, digits_build.program, tmp_path / "build")
     arguments = ("simulate", build.folder, "-d", data, "-n", 1, "--simulator", "icarus", "--layers", "--json")
     assert hwquant(*arguments).status == 0
-    row = f"64'h{build.program.weight_image[0]:016x}"
+    bits = build.program.config.columns * build.program.config.slot_bits
+    row = f"{bits}'h{build.program.weight_image[0]:0{bits // 4}x}"
     text = build.verilog.read_text()
     assert row in text
-    build.verilog.write_text(text.replace(row, f"64'h{build.program.weight_image[0] ^ 0x40:016x}"))
+    build.verilog.write_text(
+        text.replace(row, f"{bits}'h{build.program.weight_image[0] ^ 0x40:0{bits // 4}x}")
+    )
     digests = {name: digest(build.folder / name) for name in build_module.FILES}
     manifest = {"format": build_module.FORMAT, "version": build_module.VERSION, "sha256": digests}
     (build.folder / build_module.MANIFEST).write_bytes(sealed(manifest))

@@ -39,7 +39,7 @@ LIMITS = {
     "columns": (2, 32),
     "activation_bits": (2, 24),
     "weight_bits": (1, 8),
-    "weight_slot_bits": (0, 16),
+    "weight_slot_bits": (0, 32),
     "adjusted_bits": (1, 18),
     "offset_bits": (1, 18),
     "accumulator_bits": (8, 48),

@@ -109,6 +109,8 @@ def test_hardware_without_products_is_refused_and_hardware_with_them_runs_networ
         accumulator_bits=24,
         bias_bits=0,
         bias_zeros=0,
+        least_shift=0,
+        shift_bits=5,
     )
     found = verify(
         compile_network(plain, (4, 4), config=config),

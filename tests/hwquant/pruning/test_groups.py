@@ -212,8 +212,10 @@ def test_groups_are_the_compilers_tiles_whatever_the_geometry(seeds):
         fused = sum(len(item.terms) for item in qgraph.nodes if getattr(item, "name", "") == layer)
         if fused == 1:
             assert info.tiles - info.tiles_skipped == groups.count, f"seed {seed}: {array}"
-            cycles = map_convolutions(graph, array)["conv"].cycles
-            assert info.ideal_cycles == groups.count * cycles, f"seed {seed}: {array}"
+            cycles = groups.count * map_convolutions(graph, array)["conv"].cycles
+            if info.rows_per_cycle == 1:
+                assert info.ideal_cycles == cycles, f"seed {seed}: {array}"
+            assert info.ideal_cycles <= cycles, f"seed {seed}: {array}"
 
 
 def test_a_row_wider_than_the_accumulators_takes_no_depthwise_tiles():
