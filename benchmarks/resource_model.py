@@ -30,8 +30,8 @@ from rich.table import Table
 
 from hwquant.boards.contents import Contents
 from hwquant.boards.device import DEVICES
-from hwquant.boards.features import KNOWN, facts_for, features_of, part_named
-from hwquant.boards.resources import estimate_resources, resource_model
+from hwquant.boards.features import KNOWN, Features, facts_for, features_of, part_named
+from hwquant.boards.resources import cell_features, estimate_resources, resource_model
 from hwquant.boards.synthesis import synthesized
 from hwquant.errors import ToolStopped
 from hwquant.files import cache_folder
@@ -51,6 +51,7 @@ GROUPS = (
     (("collector.accumulator",), ("collector.requantize",), ("collector", "parameter_reader")),
     (
         *(("streamer",), ("sequencer",), ("dispatcher",), ("memory",), ("registers",), ("link",)),
+        *(("host.packer",), ("banks",)),
         ("host", "writer", "top"),
     ),
 )
@@ -105,7 +106,7 @@ def synthesize(number: int, families: tuple[str, ...]) -> None:
 def fit() -> None:
     """Fit to the rows that are not held out; write coefficients, and the errors on those that are."""
     rows = json.loads((FOLDER / f"{DATA}.json").read_text())["results"]
-    model: dict[str, Any] = {"errors": {}, "coefficients": coefficients(rows)}
+    model: dict[str, Any] = {"errors": {}, "coefficients": coefficients(rows), "cells": cells(rows)}
     MODEL.write_text(json.dumps(model, indent=1) + "\n")
     resource_model.cache_clear()
     model["errors"] = errors(rows)
@@ -147,6 +148,40 @@ def coefficients(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, di
     return result
 
 
+def cells(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """By family and feature: cells beside LUTs, of the rows that are fitted to and that place and route has packed.
+
+    Non-negative least squares of relative errors, from the LUTs and flip-flops that synthesis counted.
+    """
+    from scipy.optimize import nnls
+
+    result: dict[str, dict[str, float]] = {}
+    for family in TARGETS:
+        own = [row for row in rows if family_of(row) == family and not row["held_out"] and "cell" in row["used"]]
+        if not own:
+            continue
+        features = [cell_features(parts_of(row), row["used"]["ff"]) for row in own]
+        total = np.array([row["used"]["cell"] for row in own], float)
+        added = total - [row["used"]["lut"] for row in own]
+        x = np.array([list(item.values()) for item in features]) / total[:, None]
+        found, _ = nnls(x, added / total)
+        result[family] = {name: round(float(value), 4) for name, value in zip(features[0], found)}
+    return result
+
+
+def family_of(row: dict[str, Any]) -> str:
+    """The family of a row's device."""
+    return DEVICES[row["device"]].family.name
+
+
+def parts_of(row: dict[str, Any]) -> dict[str, Features]:
+    """The features of a row."""
+    device, config = DEVICES[row["device"]], ArrayConfig.from_json(row["config"])
+    return features_of(
+        facts_for(config, device, link=row["link"]), config, device.family, Contents(**row["contents"])
+    )
+
+
 Matrices = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -159,12 +194,9 @@ def observations(
     """
     found = []
     for row in rows:
-        device = DEVICES[row["device"]]
-        if device.family.name != family or row["held_out"]:
+        if family_of(row) != family or row["held_out"]:
             continue
-        config = ArrayConfig.from_json(row["config"])
-        facts = facts_for(config, device, link=row["link"])
-        parts = features_of(facts, config, device.family, Contents(**row["contents"]))
+        parts = parts_of(row)
         whole = row["used"][kind]
         everything: dict[tuple[str, str], float] = {}
         total = 0.0
@@ -225,11 +257,11 @@ def errors(rows: list[dict[str, Any]], held_out: bool = True) -> dict[str, dict[
     """By family and resource: how many, median and worst relative error, and of which configuration."""
     result: dict[str, dict[str, dict[str, Any]]] = {}
     for family in TARGETS:
-        for kind in ("lut", "ff", "dsp", "ram"):
+        for kind in ("lut", "ff", "dsp", "ram", "cell"):
             found = sorted(
                 (abs(estimated(row)[kind] - row["used"][kind]) / max(1, row["used"][kind]), row["name"])
                 for row in rows
-                if DEVICES[row["device"]].family.name == family and row["held_out"] == held_out
+                if family_of(row) == family and row["held_out"] == held_out and kind in row["used"]
             )
             if found:
                 result.setdefault(family, {})[kind] = {

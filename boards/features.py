@@ -28,6 +28,7 @@ from hwquant.rtl_templates.requantize import FINE
 PARTS = {
     *("array", "array.pe", "collector", "collector.accumulator", "collector.requantize", "weights", "memory"),
     *("feed", "streamer", "sequencer", "dispatcher", "parameter_reader", "writer", "host", "registers"),
+    *("host.packer", "banks"),
 }
 """Parts of the accelerator; what is in none of them is in the part "top", or "link" around the accelerator."""
 
@@ -62,17 +63,23 @@ class Features:
         Number of DSP multipliers.
     ram : float
         Number of block RAMs.
+    chains : float
+        Number of adders, subtracters, counters and comparisons: carry chains.
+    distributed : float
+        Number of LUTs of distributed RAM.
     """
 
     lut: dict[str, float] = field(default_factory=dict)
     ff: dict[str, float] = field(default_factory=dict)
     dsp: float = 0.0
     ram: float = 0.0
+    chains: float = 0.0
+    distributed: float = 0.0
 
 
 def part_named(path: str) -> str:
     """The part of the model to which a component belongs by its path, or a cell by its name in a netlist."""
-    names = path.removeprefix("accelerator.").split(".")
+    names = path.removeprefix("board.").removeprefix("accelerator.").split(".")
     names[0] = names[0].rstrip("0123456789")  # of several arrays
     if names[:2] == ["array", "pair"]:  # what two elements multiply with
         return "array.pe"
@@ -113,6 +120,8 @@ def features_of(facts: Facts, config: ArrayConfig, family: Family, contents: Con
         total, own = parts.setdefault(part, Features()), _of_component(component, family, contents)
         total.dsp += count * own.dsp
         total.ram += count * own.ram
+        total.chains += count * own.chains
+        total.distributed += count * own.distributed
         for sums, values in ((total.lut, own.lut), (total.ff, own.ff)):
             for name, value in values.items():
                 share = shares.get((part, name), shares.get((part, ""), 1.0))
@@ -158,7 +167,8 @@ def _of_component(facts: Facts, family: Family, contents: Contents) -> Features:
             ram += _add_memory(made, memory.depth, lut, ff)
             if shape.register and made.registered:
                 ff[shape.register] -= shape.width * shape.reads
-    return Features(dict(lut), dict(ff), dsp, ram)
+    chains = sum(bits > 0 for bits in facts.adders.values())
+    return Features(dict(lut), dict(ff), dsp, ram, chains, lut[KNOWN])
 
 
 def _add_memory(ram: MemoryResources, depth: int, lut: Counter[str], ff: Counter[str]) -> float:

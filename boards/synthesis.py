@@ -103,5 +103,5 @@ def _parts(netlist: Path) -> dict[str, dict[str, int]]:
 
 def part_of(name: str) -> str:
     """The part of the hierarchy to which a cell belongs: at most two levels, without indices."""
-    path = name.removeprefix("accelerator.").split(".")[:-1]
+    path = name.removeprefix("board.").removeprefix("accelerator.").split(".")[:-1]
     return re.sub(r"(_\d+)+|\d+", "", ".".join(path[:2])) or "top"
