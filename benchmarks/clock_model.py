@@ -7,8 +7,8 @@
 ``network``, ``cells`` (those that place and route packed) and ``mhz``, the clock that nextpnr says is reached; another
 one of the same board, array and network replaces the earlier.
 
-``fit`` fits :mod:`hwquant.boards.clock_estimate` to them (scipy) and writes ``boards/clock.json``. The errors are of each
-design from the others; ``benchmarks/results/clock_model.json`` has them one by one.
+``fit`` fits :mod:`hwquant.boards.clock_estimate` to them (scipy) and writes ``boards/clock.json``. The errors are of
+each design from the others; ``benchmarks/results/clock_model.json`` has them one by one.
 """
 
 from __future__ import annotations
@@ -68,21 +68,23 @@ def fit() -> None:
     for index, row in enumerate(data):
         others = data[:index] + data[index + 1 :]
         family = device_of(row).family.name
-        estimate = _clock(fitted(others), row) if family in {device_of(item).family.name for item in others} else None
+        known = {device_of(item).family.name for item in others}
+        estimate = _clock(fitted(others), row) if family in known else None
         results.append({**row, "from the others": estimate, "estimate": _clock(model, row)})
     errors = [abs(row["from the others"] / row["mhz"] - 1) for row in results if row["from the others"]]
-    model["errors"] = {
-        "designs": len(errors),
-        "median": round(float(np.median(errors)), 4),
-        "worst": round(max(errors), 4),
-    }
+    model["errors"] = {"designs": len(errors)}
+    if errors:
+        model["errors"] |= {"median": round(float(np.median(errors)), 4), "worst": round(max(errors), 4)}
     MODEL.write_text(json.dumps(model, indent=1) + "\n")
     clock_model.cache_clear()
     write_results("clock_model", {**model, "designs": results})
     table = Table("board", "network", "array", "cells", "MHz", "from the others", "fitted")
     for row in results:
-        table.add_row(*(str(row[name]) for name in ("board", "network", "array", "cells", "mhz")),
-                      str(row["from the others"]), str(row["estimate"]))
+        table.add_row(
+            *(str(row[name]) for name in ("board", "network", "array", "cells", "mhz")),
+            str(row["from the others"]),
+            str(row["estimate"]),
+        )
     console = Console()
     console.print(table)
     console.print(model)

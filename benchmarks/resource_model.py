@@ -157,7 +157,9 @@ def cells(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
     result: dict[str, dict[str, float]] = {}
     for family in TARGETS:
-        own = [row for row in rows if family_of(row) == family and not row["held_out"] and "cell" in row["used"]]
+        own = [
+            row for row in rows if family_of(row) == family and not row["held_out"] and "cell" in row["used"]
+        ]
         if not own:
             continue
         features = [cell_features(parts_of(row), row["used"]["ff"]) for row in own]

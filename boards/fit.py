@@ -188,7 +188,8 @@ class Fit:
             return f"{chosen.shape} fits {self.device}"
         text = f"{chosen.shape} is the fastest of {self.shapes} shapes: {self.fitting} of {self.compiled} compiled fit"
         if runner_up:
-            text += f"; {runner_up.shape} would take {runner_up.milliseconds:.3f} ms, but needs {shortage(runner_up.needs)}"
+            lacking = shortage(runner_up.needs)
+            text += f"; {runner_up.shape} would take {runner_up.milliseconds:.3f} ms, but needs {lacking}"
         return text
 
 
@@ -253,8 +254,8 @@ def choose_array(
     for shape in sorted(rough, key=lambda item: -math.prod(item)):
         least = needs(rough[shape], device)
         excess[shape] = worst(least).excess
-        fewest = shapes.macs / math.prod(shape)
-        if excess[shape] > HOPELESS or (best and fewest > best.milliseconds * 1e3 * _clock(board, device, least).megahertz):
+        fastest = shapes.macs / math.prod(shape) / (_clock(board, device, least).megahertz * 1e3)
+        if excess[shape] > HOPELESS or (best and fastest > best.milliseconds):
             continue
         if progress:
             progress(f"compile for {board.name}", len(compiled), 0)

@@ -13,7 +13,6 @@ from hwquant.boards.clock_search import Limits, Routing, highest, search
 from hwquant.boards.clocking import clock_option, pll_settings, usable_clocks
 from hwquant.boards.families.family import Device
 from hwquant.boards.families.flow import NETLIST, OpenFlow, RoutingJob
-from hwquant.boards.packing import packed_cells
 from hwquant.boards.parameters import Netlist
 from hwquant.boards.top import BoardTop
 from hwquant.errors import DoesNotFit
@@ -99,7 +98,7 @@ class Router:
         """Count the cells that are to be placed."""
         with working_folder() as place:
             self._prepare(place, top, top.hertz)
-            return packed_cells(self._flow, self._flow.routing(self._job(top.hertz, 1)), place)
+            return tools.packed_cells(self._flow, self._flow.routing(self._job(top.hertz, 1)), place)
 
     def _job(self, hertz: float, seed: int) -> RoutingJob:
         board = self._board

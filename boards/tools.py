@@ -104,6 +104,31 @@ def place_and_route(flow: OpenFlow, job: RoutingJob, folder: Path) -> Routed:
     return flow.report((folder / TIMING).read_text())
 
 
+def packed_cells(flow: OpenFlow, arguments: list[str], folder: Path) -> int:
+    """Pack ``netlist.json`` without placing it, and count the cells that are to be placed.
+
+    Parameters
+    ----------
+    flow : OpenFlow
+        The tools.
+    arguments : list of str
+        The router's arguments for the netlist.
+    folder : Path
+        Folder of the netlist, and of constraints that the arguments name.
+
+    Raises
+    ------
+    ToolStopped
+        The router stops, or does not say.
+    """
+    run([tool(flow.router), *arguments, "--pack-only"], folder, "cells.log", "nextpnr")
+    text = (folder / "cells.log").read_text(encoding="utf-8")
+    found = re.search(rf"^Info:\s+{flow.cell}:\s+(\d+)/", text, re.MULTILINE)
+    if not found:
+        raise ToolStopped(f"nextpnr did not say how many cells of the kind {flow.cell} it packs")
+    return int(found[1])
+
+
 def pack(flow: OpenFlow, device: Device, folder: Path) -> Path:
     """Make the bitstream of a routed design; its path."""
     run([tool(flow.packer), *flow.packing(device)], folder, "packing.log", flow.packer.name)

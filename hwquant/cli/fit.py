@@ -114,12 +114,11 @@ def _needs(result: Fit) -> Table:
 def _lines(result: Fit) -> list[str]:
     chosen = result.chosen
     routed = chosen.clock.designs
-    basis = (
-        f"estimated from {routed} routed design" + "s" * (routed != 1) if routed else "the board's target"
-    )
+    basis = f"estimated from {routed} routed design" + "s" * (routed != 1) if routed else "the board's target"
     speed = (
-        f"{chosen.shape}: {chosen.cycles:,} cycles, {result.milliseconds:.3f} ms an inference at {result.clock_mhz:g} MHz, "
-        f"{basis} (what routing reaches is known after hwquant build); utilization {chosen.utilization:.1%}"
+        f"{chosen.shape}: {chosen.cycles:,} cycles, {result.milliseconds:.3f} ms an inference at "
+        f"{result.clock_mhz:g} MHz, {basis} (what routing reaches is known after hwquant build); utilization "
+        f"{chosen.utilization:.1%}"
     )
     rates = rates_line(result.core_frames_per_second, result.frames_per_second, result.link_share)
     return [result.reason, *([speed, rates] if result.fits else [])]

@@ -29,7 +29,7 @@ from hwquant.rtl_templates.writer import Writer
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 ROWS = json.loads((RESULTS / "resource_model_data.json").read_text())["results"]
 FAMILIES = {"ecp5": "ecp5-25k", "ice40": "ice40-up5k", "gowin": "gw2a-18", "xilinx7": "xc7a35t"}
-KINDS = ("lut", "ff", "dsp", "ram")
+KINDS = ("lut", "ff", "dsp", "ram", "cell")
 LIMIT, MEDIAN = 0.15, 0.05
 RESNET8 = ArrayConfig(
     rows=16,
