@@ -45,6 +45,12 @@ LINK_PARTS = {
     "results",
 }
 
+SAME = {
+    "array": ("swaps", "loads"),
+    "array.pe": ("swap", "shadow", "active", "digits", "packed"),
+}
+"""What several arrays have of weights, which are the same in all: synthesis makes it once."""
+
 KNOWN = "known"
 """Name of the feature that is counted in LUTs already."""
 
@@ -198,6 +204,7 @@ def _shares(config: ArrayConfig, contents: Contents) -> dict[tuple[str, str], fl
     read = min(config.columns, config.lanes) / config.columns
     summed = used_columns(config) / config.columns
     return {
+        **{(part, name): 1 / config.arrays for part, names in SAME.items() for name in names},
         ("sequencer", "word"): contents.program / program_bits(config),
         ("parameter_reader", "bus"): parameters,
         ("collector", "bus"): parameters,
