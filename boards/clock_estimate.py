@@ -57,7 +57,7 @@ def estimate_clock(device: Device, cells: int, target_mhz: float) -> ClockEstima
     if family is None:
         return ClockEstimate(target_mhz, 0)
     load = burden(cells, cells / device.luts, model["size"], model["crowding"])
-    return ClockEstimate(round(1e3 / (family["nanoseconds"] * load), 1), family["designs"])
+    return ClockEstimate(1e3 / (family["nanoseconds"] * load), family["designs"])
 
 
 def burden(cells: float, fill: float, size: float, crowding: float) -> float:

@@ -117,7 +117,7 @@ def _lines(result: Fit) -> list[str]:
     basis = f"estimated from {routed} routed design" + "s" * (routed != 1) if routed else "the board's target"
     speed = (
         f"{chosen.shape}: {chosen.cycles:,} cycles, {result.milliseconds:.3f} ms an inference at "
-        f"{result.clock_mhz:g} MHz, {basis} (what routing reaches is known after hwquant build); utilization "
+        f"{result.clock_mhz:.1f} MHz, {basis} (what routing reaches is known after hwquant build); utilization "
         f"{chosen.utilization:.1%}"
     )
     rates = rates_line(result.core_frames_per_second, result.frames_per_second, result.link_share)
@@ -129,7 +129,7 @@ def _overview(results: list[Fit]) -> Table:
     table = Table(box=SIMPLE_HEAD)
     table.add_column("board")
     table.add_column("device")
-    for title in ("array", "cycles", "MHz", "ms", "core/s", "frames/s", "cells", "FF", "DSP", "RAM"):
+    for title in ("array", "cycles", "MHz", "ms", "core/s", "frames/s", "cells", "DSP", "RAM"):
         table.add_column(title, justify="right")
     table.add_column("")
     for result in results:
@@ -147,7 +147,7 @@ def _overview(results: list[Fit]) -> Table:
             *(chosen.shape, f"{chosen.cycles:,}"),
             *(speed if result.fits else [""] * len(speed)),
             shares.get("cell", shares["lut"]),
-            *(shares[name] for name in ("ff", "dsp", "ram")),
+            *(shares[name] for name in ("dsp", "ram")),
             Text("" if result.fits else f"too little {chosen.worst.resource.replace('_', ' ').upper()}"),
         )
     return table

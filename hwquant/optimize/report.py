@@ -20,7 +20,7 @@ def describe_candidate(result: OptimizeResult, item: Candidate) -> str:
     return (
         f"{array_name(item.array)}, {item.measures['cycles']:,.0f} cycles, "
         f"{item.measures['fps']:,.0f} inferences a second of "
-        f"the core at {item.measures['clock_mhz']:g} MHz (estimated), {item.measures['lut']:,.0f} LUTs, "
+        f"the core at {item.measures['clock_mhz']:.1f} MHz (estimated), {item.measures['lut']:,.0f} LUTs, "
         f"accuracy {item.accuracy:.2%} ({result.change(item):+.2f} points)"
     )
 

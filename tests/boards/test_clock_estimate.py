@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,10 +19,10 @@ DESIGNS = json.loads((RESULTS / "clock_model.json").read_text())["results"]["des
 KNOWN = [device for device in DEVICES.values() if device.family.name in clock_model()["families"]]
 
 
-@given(st.sampled_from(KNOWN), st.lists(st.integers(100, 90_000), min_size=2, unique=True))
-def test_larger_designs_are_no_faster(device, sizes):
-    clocks = [estimate_clock(device, cells, 1.0).megahertz for cells in sorted(sizes)]
-    assert all(less >= more > 0 for less, more in pairwise(clocks))
+@given(st.sampled_from(KNOWN), st.integers(0, 90_000), st.integers(1, 10_000_000))
+def test_larger_designs_are_slower(device, cells, more):
+    clocks = [estimate_clock(device, count, 1.0).megahertz for count in (cells, cells + more)]
+    assert clocks[0] > clocks[1] > 0
 
 
 def test_a_full_device_is_slower_than_a_large_one():
