@@ -1,7 +1,8 @@
 """Which accelerators the resource model is fitted to, and measured on: seeded draws of arrays and programs.
 
 Free configurations with random memory contents, and programs compiled from random networks, the demo, mnist-conv and
-MLPerf Tiny's ResNet8 and DS-CNN; some behind their UART. Which of them are held out is fixed beforehand.
+MLPerf Tiny's ResNet8 and DS-CNN; some behind their UART; one array or several; and ResNet8 on large arrays as a board
+gets it. Which of them are held out is fixed beforehand.
 """
 
 from __future__ import annotations
@@ -14,18 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from amaranth.lib.wiring import Component
 
+from hwquant.boards.board import load_board
+from hwquant.boards.contents import DIVISOR
 from hwquant.boards.device import DEVICES
 from hwquant.boards.families.family import Device
 from hwquant.boards.large_ram import weights_in_large_ram
+from hwquant.boards.top import BoardTop
 from hwquant.errors import DoesNotFit, Unsupported
 from hwquant.program.array_shape import TAP_COLUMNS
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode, disassemble, program_bits
 from hwquant.program.program import Program
+from hwquant.program.sides import Array, array_name, short_array
 from hwquant.qgraph import QGraph
 from hwquant.quantize import quantize
+from hwquant.rtl_templates.board import SerialAccelerator
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator
 
@@ -47,13 +54,19 @@ SHAPES = (
 LARGE = 15
 """The configuration that is larger than those of SHAPES: 16x8, or as much as devices with few LUTs hold."""
 LARGE_SHAPES = {"gowin": (8, 8), "ice40": (8, 8)}
-FITTED = 12
-"""Of each family, the first so many configurations: the model is fitted to these, and measured on those after them."""
+ARRAYS = (1, 1, 1, 2, 2, 4)
+"""Numbers of arrays, of those of at most :data:`MOST_OF_SEVERAL` products."""
+MOST_OF_SEVERAL = 16
+HELD_OUT = 3
+"""The model is fitted to two of so many configurations of a family, and measured on the third."""
+BOARD = "ulx3s-85f"
+LARGE_ARRAYS: tuple[tuple[Array, bool], ...] = (((16, 16), False), ((2, 16, 16), False), ((16, 32), True))
+"""Arrays of ResNet8 on that board, and whether they are held out."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A configuration and what to synthesize for it."""
+    """A configuration and what to synthesize for it, behind its UART where ``board`` does not name one for it."""
 
     name: str
     device: str
@@ -61,6 +74,27 @@ class Case:
     held_out: bool
     config: ArrayConfig
     make: Callable[[], Accelerator]
+    board: str = ""
+
+    def top(self, made: Accelerator) -> Component:
+        """What is synthesized."""
+        if self.board:
+            board = load_board(self.board)
+            return BoardTop(board, made, board.target_mhz * 1e6, tunable=True)
+        return SerialAccelerator(made, DIVISOR, DEVICES[self.device].family.window) if self.link else made
+
+
+def large_case(index: int) -> Case:
+    """ResNet8 on one of :data:`LARGE_ARRAYS`."""
+    from core_resources import network as published
+
+    array, held_out = LARGE_ARRAYS[index]
+    device = load_board(BOARD).device
+    assert device is not None
+    program = compile_network(published("resnet8"), array)
+    make = partial(accelerator, program, loadable=weights_in_large_ram(program.config, device))
+    name = f"{device.family.name}/resnet8 on {array_name(array)}"
+    return Case(name, device.name, True, held_out, program.config, make, BOARD)
 
 
 def case_of(family: str, index: int) -> Case:
@@ -74,19 +108,21 @@ def case_of(family: str, index: int) -> Case:
     kind = index % 5
     while True:
         try:
+            several = int(rng.choice(ARRAYS)) if shape[0] * shape[1] <= MOST_OF_SEVERAL else 1
             if kind in (0, 2):
-                name, (config, make) = "free", free(rng, shape, DEVICES[device])
+                name, (config, make) = "free", free(rng, several, shape, DEVICES[device])
             else:
-                name, program = compiled(rng, shape, real=kind == 4)
+                name, program = compiled(rng, short_array(several, *shape), real=kind == 4)
                 config = program.config
                 make = partial(accelerator, program, loadable=weights_in_large_ram(config, DEVICES[device]))
         except (DoesNotFit, Unsupported):  # this network is not for this array: draw another one
             continue
-        return Case(f"{family}/{index}: {name}", device, link, index >= FITTED, config, make)
+        held_out = index % HELD_OUT == HELD_OUT - 1
+        return Case(f"{family}/{index}: {name}", device, link, held_out, config, make)
 
 
 def free(
-    rng: np.random.Generator, shape: tuple[int, int], device: Device
+    rng: np.random.Generator, arrays: int, shape: tuple[int, int], device: Device
 ) -> tuple[ArrayConfig, Callable[[], Accelerator]]:
     """Any configuration, with random words in its memories."""
 
@@ -107,7 +143,7 @@ def free(
     packing = choice(1, 1, 1, 2, 4) if weight_bits >= 4 else 1
     channel_offsets = offset != "none" and chance(0.3)
     load_rows = choice(*(n for n in (1, 2, 4) if n <= min(packing, rows)))
-    taps = offset != "sum" and columns <= rows and chance(0.3)
+    taps = arrays == 1 and offset != "sum" and columns <= rows and chance(0.3)
     multiplier = chance(0.3)
     config = ArrayConfig(
         rows=rows,
@@ -133,6 +169,8 @@ def free(
         weight_depth=choice(64, 256, 512, 1024, 2048, 3000, 4096),
         parameter_depth=choice(32, 64, 128, 256, 512),
         program_depth=choice(64, 128, 256, 512, 1024),
+        arrays=arrays,
+        strip_bits=between(2, 5) if arrays > 1 else 0,
     )
     seed = int(rng.integers(1 << 32))
 
@@ -154,7 +192,7 @@ def free(
     return config, make
 
 
-def compiled(rng: np.random.Generator, shape: tuple[int, int], real: bool) -> tuple[str, Program]:
+def compiled(rng: np.random.Generator, shape: Array, real: bool) -> tuple[str, Program]:
     """A program, and the name of its network."""
     offset = "sum" if rng.random() < 0.2 else "auto"
     if real:

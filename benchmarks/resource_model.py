@@ -15,21 +15,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 from numpy.typing import NDArray
-from resource_cases import TARGETS, Case, case_of
+from resource_cases import LARGE_ARRAYS, TARGETS, Case, case_of, large_case
 from results import FOLDER, write_results
 from rich.console import Console
 from rich.table import Table
 
-from hwquant.boards.contents import DIVISOR, Contents
+from hwquant.boards.contents import Contents
 from hwquant.boards.device import DEVICES
-from hwquant.boards.features import facts_for, features_of, part_named
-from hwquant.boards.resources import estimate_resources, resource_model
+from hwquant.boards.features import Features, facts_for, features_of, part_named
+from hwquant.boards.resources import cell_features, estimate_resources, resource_model
 from hwquant.boards.synthesis import synthesized
 from hwquant.errors import ToolStopped
 from hwquant.files import cache_folder
@@ -51,6 +53,7 @@ GROUPS = (
     (("collector.accumulator",), ("collector.requantize",), ("collector", "parameter_reader")),
     (
         *(("streamer",), ("sequencer",), ("dispatcher",), ("memory",), ("registers",), ("link",)),
+        *(("host.packer",), ("banks",)),
         ("host", "writer", "top"),
     ),
 )
@@ -62,9 +65,7 @@ def measure(case: Case, cache: Path) -> dict[str, Any]:
     made = case.make()
     contents = asdict(Contents.of_images(case.config, made.images))
     device = DEVICES[case.device]
-    budget = device.budget(case.config)
-    top = SerialAccelerator(made, DIVISOR, device.family.window) if case.link else made
-    found = synthesized(top, device, budget, cache)
+    found = synthesized(case.top(made), device, device.budget(case.config), cache)
     return {
         "name": case.name,
         "device": case.device,
@@ -89,25 +90,25 @@ def main() -> None:
 @click.option("--count", "number", default=27, show_default=True, help="Configurations a family.")
 @click.option("--family", "families", multiple=True, default=tuple(TARGETS), show_default=True)
 def synthesize(number: int, families: tuple[str, ...]) -> None:
-    """Synthesize, in an order in which stopping early leaves an even choice."""
-    rows = []
-    for index in range(number):
-        for family in families:
-            try:
-                row = measure(case_of(family, index), cache_folder())
-            except ToolStopped as error:  # Yosys' abc9 stops on some designs with a sum column
-                print(f"{family}/{index} is left out: {error}", flush=True)
-                continue
-            rows.append(row)
-            print(row["name"], row["used"], flush=True)
-            write_results(DATA, rows)
+    """Synthesize, in an order in which stopping early leaves an even choice; the large arrays last."""
+    rows: list[dict[str, Any]] = []
+    cases = (partial(case_of, family, index) for index in range(number) for family in families)
+    for case in chain(cases, (partial(large_case, index) for index in range(len(LARGE_ARRAYS)))):
+        try:
+            row = measure(case(), cache_folder())
+        except ToolStopped as error:  # Yosys' abc9 stops on some designs with a sum column
+            print(f"{case} is left out: {error}", flush=True)
+            continue
+        rows.append(row)
+        print(row["name"], row["used"], flush=True)
+        write_results(DATA, rows)
 
 
 @main.command()
 def fit() -> None:
     """Fit to the rows that are not held out; write coefficients, and the errors on those that are."""
     rows = json.loads((FOLDER / f"{DATA}.json").read_text())["results"]
-    model: dict[str, Any] = {"errors": {}, "coefficients": coefficients(rows)}
+    model: dict[str, Any] = {"errors": {}, "coefficients": coefficients(rows), "cells": cells(rows)}
     MODEL.write_text(json.dumps(model, indent=1) + "\n")
     resource_model.cache_clear()
     model["errors"] = errors(rows)
@@ -149,6 +150,42 @@ def coefficients(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, di
     return result
 
 
+def cells(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """By family and feature: cells beside LUTs, of the rows that are fitted to and that place and route has packed.
+
+    Non-negative least squares of relative errors, from the LUTs and flip-flops that synthesis counted.
+    """
+    from scipy.optimize import nnls
+
+    result: dict[str, dict[str, float]] = {}
+    for family in TARGETS:
+        own = [
+            row for row in rows if family_of(row) == family and not row["held_out"] and "cell" in row["used"]
+        ]
+        if not own:
+            continue
+        features = [cell_features(parts_of(row), row["used"]["ff"]) for row in own]
+        total = np.array([row["used"]["cell"] for row in own], float)
+        added = total - [row["used"]["lut"] for row in own]
+        x = np.array([list(item.values()) for item in features]) / total[:, None]
+        found, _ = nnls(x, added / total)
+        result[family] = {name: round(float(value), 4) for name, value in zip(features[0], found)}
+    return result
+
+
+def family_of(row: dict[str, Any]) -> str:
+    """The family of a row's device."""
+    return DEVICES[row["device"]].family.name
+
+
+def parts_of(row: dict[str, Any]) -> dict[str, Features]:
+    """The features of a row."""
+    device, config = DEVICES[row["device"]], ArrayConfig.from_json(row["config"])
+    return features_of(
+        facts_for(config, device, link=row["link"]), config, device.family, Contents(**row["contents"])
+    )
+
+
 Matrices = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -161,12 +198,9 @@ def observations(
     """
     found = []
     for row in rows:
-        device = DEVICES[row["device"]]
-        if device.family.name != family or row["held_out"]:
+        if family_of(row) != family or row["held_out"]:
             continue
-        config = ArrayConfig.from_json(row["config"])
-        facts = facts_for(config, device, link=row["link"])
-        parts = features_of(facts, config, device.family, Contents(**row["contents"]))
+        parts = parts_of(row)
         whole = row["used"][kind]
         everything: dict[tuple[str, str], float] = {}
         total = 0.0
@@ -227,11 +261,11 @@ def errors(rows: list[dict[str, Any]], held_out: bool = True) -> dict[str, dict[
     """By family and resource: how many, median and worst relative error, and of which configuration."""
     result: dict[str, dict[str, dict[str, Any]]] = {}
     for family in TARGETS:
-        for kind in ("lut", "ff", "dsp", "ram"):
+        for kind in ("lut", "ff", "dsp", "ram", "cell"):
             found = sorted(
                 (abs(estimated(row)[kind] - row["used"][kind]) / max(1, row["used"][kind]), row["name"])
                 for row in rows
-                if DEVICES[row["device"]].family.name == family and row["held_out"] == held_out
+                if family_of(row) == family and row["held_out"] == held_out and kind in row["used"]
             )
             if found:
                 result.setdefault(family, {})[kind] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
@@ -12,6 +12,7 @@ from hwquant.boards.memories import Memory
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import program_bits
 from hwquant.program.program import Program
+from hwquant.rtl_templates.banks import banks
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 
 PIECE = 16
@@ -39,6 +40,9 @@ class Contents:
         Mask of the bits of the requantization shift that are not the same in all words.
     tables, tables_table : int
         The same of the table memories.
+    banks : mapping of str to sequence of (int, int, int), optional
+        By image, of the banks that its memory is divided into, where the words of each are known: the address of the
+        first one, bits that are not the same in all words of the bank, and bits of its table.
     """
 
     program: int
@@ -50,6 +54,14 @@ class Contents:
     shift: int
     tables: int = 0
     tables_table: int = 0
+    banks: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
+
+    def of_bank(self, image: str, start: int) -> tuple[int, int]:
+        """Bits that are not the same in all words of a bank, and bits of its table; of the memory, where not known."""
+        for first, bits, table in self.banks.get(image, ()):
+            if first == start:
+                return bits, table
+        return getattr(self, image), getattr(self, f"{image}_table")
 
     @classmethod
     def of(cls, config: ArrayConfig) -> Contents:
@@ -85,6 +97,14 @@ class Contents:
             shift=shift & ((1 << config.shift_bits) - 1),
             tables=tables,
             tables_table=tables_table,
+            banks={
+                name: [(bank.start, *_columns(bank.part(images[name]), bank.depth)) for bank in banks(depth)]
+                for name, depth in (
+                    ("program", config.program_depth),
+                    ("weights", config.weight_depth),
+                    ("parameters", config.parameter_depth),
+                )
+            },
         )
 
     @classmethod
@@ -132,7 +152,7 @@ def as_synthesized(shape: MemoryShape, contents: Contents) -> Memory | None:
         return Memory(shape.depth, shape.width, read_first=not shape.apart, reads=shape.reads)
     if shape.writes:
         return None
-    width, table = getattr(contents, shape.image), getattr(contents, f"{shape.image}_table")
+    width, table = contents.of_bank(shape.image, shape.start)
     return Memory(shape.depth, width, rom=True, table=table, reads=shape.reads)
 
 

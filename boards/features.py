@@ -29,6 +29,7 @@ from hwquant.rtl_templates.requantize import FINE
 PARTS = {
     *("array", "array.pe", "collector", "collector.accumulator", "collector.requantize", "weights", "memory"),
     *("feed", "streamer", "sequencer", "dispatcher", "parameter_reader", "writer", "host", "registers"),
+    *("host.packer", "banks"),
 }
 """Parts of the accelerator; what is in none of them is in the part "top", or "link" around the accelerator."""
 
@@ -46,6 +47,12 @@ LINK_PARTS = {
     "results",
 }
 
+SAME = {
+    "array": ("swaps", "loads"),
+    "array.pe": ("swap", "shadow", "active", "digits", "packed"),
+}
+"""What several arrays have of weights, which are the same in all: synthesis makes it once."""
+
 
 @dataclass
 class Features:
@@ -61,17 +68,23 @@ class Features:
         Number of DSP multipliers.
     ram : float
         Number of block RAMs.
+    chains : float
+        Number of adders, subtracters, counters and comparisons: carry chains.
+    distributed : float
+        Number of LUTs of distributed RAM.
     """
 
     lut: dict[str, float] = field(default_factory=dict)
     ff: dict[str, float] = field(default_factory=dict)
     dsp: float = 0.0
     ram: float = 0.0
+    chains: float = 0.0
+    distributed: float = 0.0
 
 
 def part_named(path: str) -> str:
     """The part of the model to which a component belongs by its path, or a cell by its name in a netlist."""
-    names = path.removeprefix("accelerator.").split(".")
+    names = path.removeprefix("board.").removeprefix("accelerator.").split(".")
     names[0] = names[0].rstrip("0123456789")  # of several arrays
     if names[:2] == ["array", "pair"]:  # what two elements multiply with
         return "array.pe"
@@ -115,6 +128,8 @@ def features_of(facts: Facts, config: ArrayConfig, family: Family, contents: Con
         total, own = parts.setdefault(part, Features()), _of_component(component, family, contents)
         total.dsp += count * own.dsp
         total.ram += count * own.ram
+        total.chains += count * own.chains
+        total.distributed += count * own.distributed
         for sums, values in ((total.lut, own.lut), (total.ff, own.ff)):
             for name, value in values.items():
                 share = shares.get((part, name), shares.get((part, ""), 1.0))
@@ -160,7 +175,8 @@ def _of_component(facts: Facts, family: Family, contents: Contents) -> Features:
             ram += _add_memory(made, memory.depth, lut, ff)
             if shape.register and made.registered:
                 ff[shape.register] -= shape.width * shape.reads
-    return Features(dict(lut), dict(ff), dsp, ram)
+    chains = sum(bits > 0 for bits in facts.adders.values())
+    return Features(dict(lut), dict(ff), dsp, ram, chains, lut[KNOWN])
 
 
 def _add_memory(ram: MemoryResources, depth: int, lut: Counter[str], ff: Counter[str]) -> float:
@@ -190,6 +206,7 @@ def _shares(config: ArrayConfig, contents: Contents) -> dict[tuple[str, str], fl
     read = min(config.columns, config.lanes) / config.columns
     summed = used_columns(config) / config.columns
     return {
+        **{(part, name): 1 / config.arrays for part, names in SAME.items() for name in names},
         ("sequencer", "word"): contents.program / program_bits(config),
         ("parameter_reader", "bus"): parameters,
         ("collector", "bus"): parameters,

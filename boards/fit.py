@@ -1,9 +1,10 @@
 """Which array a network gets on a board, how fast it is, and what is missing: before any synthesis.
 
 Every array of :data:`hwquant.boards.shapes.SHAPES` is judged roughly first, from the network's weights and tensors
-alone. Those that are far from fitting are left out; the others are compiled, the largest first, until no other can
-be faster: an array does at most ``rows * columns`` multiply-accumulates a cycle. Cycles are exact, resources those
-of :mod:`hwquant.boards.resources`.
+alone. Those that are far from fitting are left out; the others are compiled, the largest first, where they can be
+faster than the best: an array does at most ``rows * columns`` multiply-accumulates a cycle. Cycles are exact, resources
+those of :mod:`hwquant.boards.resources`, clocks those of :mod:`hwquant.boards.clock_estimate`: the fuller a device, the
+slower.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hwquant.boards.board import Board
+from hwquant.boards.clock_estimate import ClockEstimate, estimate_clock
 from hwquant.boards.families.family import Device
 from hwquant.boards.needs import Need, needs, shortage, worst
 from hwquant.boards.shapes import TYPICAL, Shapes, regular
@@ -53,6 +55,8 @@ class Candidate:
         Clock cycles from the beginning of one inference to that of the next, host transfers included.
     utilization : float
         Multiplications of use, divided by ``arrays * rows * columns * cycles``.
+    clock : ClockEstimate
+        The clock that routing is estimated to find.
     link : LinkTime
         What one inference takes on the board's host link.
     largest_memory : str
@@ -68,6 +72,7 @@ class Candidate:
     cycles: int
     frame_cycles: int
     utilization: float
+    clock: ClockEstimate
     link: LinkTime
     largest_memory: str
     needs: tuple[Need, ...]
@@ -81,6 +86,11 @@ class Candidate:
     def fits(self) -> bool:
         """Whether every resource is enough."""
         return self.worst.excess <= 1
+
+    @property
+    def milliseconds(self) -> float:
+        """Time of one inference in ms, at the estimated clock."""
+        return self.cycles / (self.clock.megahertz * 1e3)
 
     @property
     def array(self) -> Array:
@@ -103,8 +113,6 @@ class Fit:
         Name of the board.
     device : str
         Name of its device.
-    clock_mhz : float
-        The board's target clock in MHz; what routing reaches is known after ``hwquant build``.
     link : str
         The board's host link.
     chosen : Candidate
@@ -121,7 +129,6 @@ class Fit:
 
     board: str
     device: str
-    clock_mhz: float
     link: str
     chosen: Candidate
     runner_up: Candidate | None
@@ -135,13 +142,18 @@ class Fit:
         return self.chosen.fits
 
     @property
+    def clock_mhz(self) -> float:
+        """The estimated clock in MHz; what routing reaches is known after ``hwquant build``."""
+        return self.chosen.clock.megahertz
+
+    @property
     def core_frames_per_second(self) -> float:
-        """Inferences in a second at the target clock, where input is always there and output taken at once."""
+        """Inferences in a second at the estimated clock, where input is always there and output taken at once."""
         return self.clock_mhz * 1e6 / self.chosen.frame_cycles
 
     @property
     def frames_per_second(self) -> float:
-        """Inferences in a second that a host gets at most through the board's link, at the target clock."""
+        """Inferences in a second that a host gets at most through the board's link, at the estimated clock."""
         return self.chosen.link.frames_per_second(self.milliseconds / 1e3)
 
     @property
@@ -151,8 +163,8 @@ class Fit:
 
     @property
     def milliseconds(self) -> float:
-        """Time of one inference in ms, at the target clock."""
-        return self.chosen.cycles / (self.clock_mhz * 1e3)
+        """Time of one inference in ms, at the estimated clock."""
+        return self.chosen.milliseconds
 
     def shortfall(self) -> DoesNotFit:
         """The error for a caller that cannot go on where the network does not fit."""
@@ -179,7 +191,8 @@ class Fit:
             return f"{chosen.shape} fits {self.device}"
         text = f"{chosen.shape} is the fastest of {self.shapes} shapes: {self.fitting} of {self.compiled} compiled fit"
         if runner_up:
-            text += f"; {runner_up.shape} would take {runner_up.cycles:,} cycles, but needs {shortage(runner_up.needs)}"
+            lacking = shortage(runner_up.needs)
+            text += f"; {runner_up.shape} would take {runner_up.milliseconds:.3f} ms, but needs {lacking}"
         return text
 
 
@@ -242,10 +255,10 @@ def choose_array(
     refused: list[HwquantError] = []
     best: Candidate | None = None
     for shape in sorted(rough, key=lambda item: -math.prod(item)):
-        if best and shapes.macs > math.prod(shape) * best.cycles:
-            break  # neither this nor any smaller one can be faster
-        excess[shape] = worst(needs(rough[shape], device, kind=board.link)).excess
-        if excess[shape] > HOPELESS:
+        least = needs(rough[shape], device, kind=board.link)
+        excess[shape] = worst(least).excess
+        fastest = shapes.macs / math.prod(shape) / (_clock(board, device, least).megahertz * 1e3)
+        if excess[shape] > HOPELESS or (best and fastest > best.milliseconds):
             continue
         if progress:
             progress(f"compile for {board.name}", len(compiled), 0)
@@ -258,14 +271,14 @@ def choose_array(
             raise refused[0]
         nearest = min(compiled, key=lambda item: item.worst.excess)
         return _answer(board, nearest, None, compiled, len(rough))
-    if not any(item.cycles < best.cycles for item in compiled):
+    if not any(item.milliseconds < best.milliseconds for item in compiled):
         # For the reason that is given: the next larger ones, though they are hopeless.
         area = math.prod(best.array)
         larger = [shape for shape in excess if excess[shape] > HOPELESS and math.prod(shape) > area]
         nearest_first = sorted(larger, key=lambda item: excess[item])
         for shape in nearest_first[:TRIES]:
             compiled += _attempt(shapes, shape, board, device, refused)
-    faster = [item for item in compiled if item.cycles < best.cycles]
+    faster = [item for item in compiled if item.milliseconds < best.milliseconds]
     runner_up = min(faster, key=lambda item: item.worst.excess, default=None)
     return _answer(board, best, runner_up, compiled, len(rough))
 
@@ -318,7 +331,7 @@ def _attempt(
 def _candidate(shapes: Shapes, shape: Array, board: Board, device: Device) -> Candidate:
     item = shapes.compiled(shape, device)
     config, report = item.program.config, item.report
-    memory = memory_bits(config)
+    memory, used = memory_bits(config), needs(config, device, item.contents, kind=board.link)
     return Candidate(
         arrays=config.arrays,
         rows=config.rows,
@@ -327,15 +340,22 @@ def _candidate(shapes: Shapes, shape: Array, board: Board, device: Device) -> Ca
         cycles=report.cycles,
         frame_cycles=report.frame_cycles,
         utilization=report.utilization,
+        clock=_clock(board, device, used),
         link=board.link_time(item.program, board.target_mhz * 1e6),
         largest_memory=max(memory, key=lambda name: memory[name]),
-        needs=needs(config, device, item.contents, kind=board.link),
+        needs=used,
     )
 
 
-def _merit(candidate: Candidate) -> tuple[int, int]:
-    """A key for sorting: fewest cycles first, then fewest LUTs."""
-    return candidate.cycles, next(need.needed for need in candidate.needs if need.resource == "lut")
+def _clock(board: Board, device: Device, used: Sequence[Need]) -> ClockEstimate:
+    """The clock of a design that takes so much; the board's target for a family of which nothing was routed."""
+    cells = next((need.needed for need in used if need.resource == "cell"), 0)
+    return estimate_clock(device, cells, board.target_mhz)
+
+
+def _merit(candidate: Candidate) -> tuple[float, int]:
+    """A key for sorting: the least time first, then the fewest LUTs."""
+    return candidate.milliseconds, next(need.needed for need in candidate.needs if need.resource == "lut")
 
 
 def _answer(
@@ -344,7 +364,6 @@ def _answer(
     return Fit(
         board=board.name,
         device=board.device_name,
-        clock_mhz=board.target_mhz,
         link=board.link,
         chosen=chosen,
         runner_up=runner_up,

@@ -292,6 +292,8 @@ def _on_device(
             return _Made(hertz=top.hertz, cells=cells, used=used)
         case OpenFlow() as flow:
             router = Router(board, device, flow, folder, name, report)
+            used["cell"] = router.packed(top)
+            _check_size(used, device)
             best = router.search(top, job.seed, EFFORTS[job.effort])
             bitstream = tools.pack(flow, device, folder).name
             return _Made(best.hertz, best.fmax_hz, cells, used, bitstream, router.count, best.seed)
@@ -305,7 +307,7 @@ def _check_size(used: dict[str, int], device: Device) -> None:
     The array takes only DSP blocks that are left, so that these are too few only for requantization by multipliers.
     """
     for resource, available in device.resources.items():
-        if used[resource] > available:
+        if used.get(resource, 0) > available:
             other = "requantize by shifts alone" if resource == "dsp" else "with smaller memories"
             remedy = f"compile it for a smaller array, or {other}, or take a larger board"
             raise DoesNotFit(

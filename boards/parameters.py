@@ -17,6 +17,8 @@ DIVISOR = "divisor"
 """The port whose bits become constants."""
 CABLE = "cable"
 """The part of the top that has a PLL of its own."""
+BUFFER = "IBUF"
+"""Cell of a port's input where synthesis makes pads; what becomes a constant has none."""
 TOP = "top"
 
 
@@ -36,6 +38,10 @@ class Netlist:
         self._cells = self._top["cells"]
         self._open: list[tuple[list[Any], int, int]] = []  # connections of the divisor's bits
         bits = {bit: index for index, bit in enumerate(self._ports.get(DIVISOR, {"bits": ()})["bits"])}
+        for name, cell in list(self._cells.items()):
+            if cell["type"] == BUFFER and (bit := cell["connections"]["I"][0]) in bits:
+                bits[cell["connections"]["O"][0]] = bits[bit]
+                del self._cells[name]
         for cell in self._cells.values():
             for connection in cell["connections"].values():
                 self._open += [

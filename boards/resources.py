@@ -3,7 +3,8 @@
 DSP blocks and block RAMs follow the rules of synthesis and are exact (:mod:`hwquant.boards.memories`,
 :mod:`hwquant.rtl_templates.dsp`). LUTs and flip-flops are features of the RTL (:mod:`hwquant.boards.features`) times
 what one of each costs on a family. These coefficients are least squares of relative errors over synthesized
-configurations: ``benchmarks/resource_model.py`` makes them, and measures the errors on others.
+configurations: ``benchmarks/resource_model.py`` makes them, and measures the errors on others. Cells are LUTs and what
+place and route adds to them (:mod:`hwquant.boards.packing`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 from hwquant.boards.contents import Contents
 from hwquant.boards.families.family import Device, Family
-from hwquant.boards.features import facts_for, features_of
+from hwquant.boards.features import Features, facts_for, features_of
 from hwquant.boards.large_ram import large_rams, weight_memory, weights_in_large_ram
 from hwquant.boards.pins import LinkKind
 from hwquant.errors import Unsupported
@@ -48,7 +49,7 @@ class Resources:
     large_ram : int
         Number of large RAMs, which the bitstream does not fill.
     cell : int
-        Number of logic cells, where a flip-flop may take one of its own; else 0.
+        Number of cells that place and route packs them in; 0 where no open tool does.
     """
 
     lut: int
@@ -99,14 +100,25 @@ def estimate_resources(
             for name, value in getattr(found, kind).items():
                 sums[kind] += value * factors.get(name, UNFITTED[kind])
     lut, ff = round(sums["lut"]), round(sums["ff"])
+    beside = resource_model()["cells"].get(device.family.name)
+    added = beside and sum(beside[name] * value for name, value in cell_features(parts, ff).items())
     return Resources(
         lut=lut,
         ff=ff,
         dsp=math.ceil(sum(found.dsp for found in parts.values())),
         ram=math.ceil(sum(found.ram for found in parts.values())),
         large_ram=large_rams(weight_memory(config), device) if weights_in_large_ram(config, device) else 0,
-        cell=device.family.logic_cells(lut, ff),
+        cell=0 if added is None else lut + round(added),
     )
+
+
+def cell_features(parts: Mapping[str, Features], flip_flops: int) -> dict[str, float]:
+    """What place and route adds cells for, beside the LUTs: carry chains, distributed RAMs, flip-flops."""
+    return {
+        "chains": sum(part.chains for part in parts.values()),
+        "distributed": sum(part.distributed for part in parts.values()),
+        "ff": float(flip_flops),
+    }
 
 
 def model_errors(family: Family) -> Mapping[str, Mapping[str, float]]:
@@ -116,6 +128,6 @@ def model_errors(family: Family) -> Mapping[str, Mapping[str, float]]:
 
 @cache
 def resource_model() -> dict[str, Any]:
-    """The fitted ``coefficients`` and their ``errors``, each by family, from ``boards/resources.json``."""
+    """The fitted ``coefficients``, ``cells`` and their ``errors``, each by family, from ``boards/resources.json``."""
     text = resources.files("hwquant.boards").joinpath("resources.json").read_text(encoding="utf-8")
     return dict(json.loads(text))

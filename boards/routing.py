@@ -49,6 +49,7 @@ class Router:
     ) -> None:
         self._board, self._device, self._flow, self._folder = board, device, flow, folder
         self._constraints, self._report = constraints, report
+        self._netlist = Netlist(folder / NETLIST)
         self.count = 0
 
     def search(self, top: BoardTop, seed: int, limits: Limits) -> Routing:
@@ -73,7 +74,6 @@ class Router:
         DoesNotFit
             No clock was reached.
         """
-        netlist = Netlist(self._folder / NETLIST)
         with_pll = top.clocks.settings is not None
         possible = [
             clock for clock in usable_clocks(self._board) if with_pll == (clock != self._board.clock_hz)
@@ -82,12 +82,9 @@ class Router:
         def route(hertz: float, number: int) -> float:
             self._report("place and route", self.count, limits.routings, f"{hertz / 1e6:.1f} MHz")
             self.count += 1
-            board = self._board
-            job = RoutingJob(self._device, board.package, board.speed, self._constraints, hertz, number)
+            job = self._job(hertz, number)
             with working_folder() as place:
-                write_bytes(place / self._constraints, read_bytes(self._folder / self._constraints))
-                divisor = board.divisor_constant(hertz) if board.link == "uart" else None
-                netlist.write(place, divisor, self._pll(top, hertz))
+                self._prepare(place, top, hertz)
                 fmax = tools.place_and_route(self._flow, job, place).megahertz * 1e6
                 if fmax >= hertz:  # once a clock is reached, only higher ones are tried
                     for path in filter(Path.is_file, place.iterdir()):
@@ -96,6 +93,23 @@ class Router:
 
         routings = search(route, possible, top.hertz, seed, limits)
         return highest(routings) or self._none(routings)
+
+    def packed(self, top: BoardTop) -> int:
+        """Count the cells that are to be placed."""
+        with working_folder() as place:
+            self._prepare(place, top, top.hertz)
+            return tools.packed_cells(self._flow, self._flow.routing(self._job(top.hertz, 1)), place)
+
+    def _job(self, hertz: float, seed: int) -> RoutingJob:
+        board = self._board
+        return RoutingJob(self._device, board.package, board.speed, self._constraints, hertz, seed)
+
+    def _prepare(self, place: Path, top: BoardTop, hertz: float) -> None:
+        """Write what the router reads for a clock into a folder."""
+        write_bytes(place / self._constraints, read_bytes(self._folder / self._constraints))
+        board = self._board
+        divisor = board.divisor_constant(hertz) if board.link == "uart" else None
+        self._netlist.write(place, divisor, self._pll(top, hertz))
 
     def _pll(self, top: BoardTop, hertz: float) -> Instance | None:
         if top.clocks.settings is None:

@@ -14,6 +14,8 @@ from amaranth.lib.wiring import Component
 
 from hwquant.boards import tools
 from hwquant.boards.families.family import Device, Family
+from hwquant.boards.families.flow import NETLIST, OpenFlow
+from hwquant.boards.packing import component_cells
 from hwquant.errors import require
 from hwquant.files import cached, json_bytes, parse_json, read_bytes, write_bytes
 from hwquant.rtl_templates.dsp import DspBudget
@@ -31,17 +33,20 @@ class Synthesis:
     ----------
     cells : dict of str to int
         Number of cells by type.
+    packed : int
+        Number of cells that place and route packs these in; 0 where no open tool does.
     parts : dict of str to dict of str to int
         Number of cells by type, for each part of the hierarchy whose name they bear ("array.pe" for all processing
         elements); a cell of two parts bears the name of one of them.
     """
 
     cells: dict[str, int]
+    packed: int
     parts: dict[str, dict[str, int]]
 
     def used(self, family: Family) -> dict[str, int]:
         """Count resources; see :meth:`hwquant.boards.families.family.Family.count`."""
-        return family.count(self.cells)
+        return {**family.count(self.cells), **({"cell": self.packed} if self.packed else {})}
 
 
 def synthesized(component: Component, device: Device, budget: DspBudget | None, cache: Path) -> Synthesis:
@@ -56,8 +61,8 @@ def synthesized(component: Component, device: Device, budget: DspBudget | None, 
     budget : DspBudget or None
         What the component is told about the device (:meth:`hwquant.boards.families.family.Device.budget`).
     cache : Path
-        Folder of earlier results; they are told apart by the checksum of the RTLIL, the command and the version of
-        Yosys.
+        Folder of earlier results; they are told apart by the checksum of the RTLIL, the command and the versions of
+        Yosys and nextpnr.
 
     Raises
     ------
@@ -71,13 +76,16 @@ def synthesized(component: Component, device: Device, budget: DspBudget | None, 
     identity = [text, command, tools.own_blocks(device.family), device.series, version("pyosys")]
     if device.family.improve:
         identity.append(device.family.improve.__name__)
+    if isinstance(flow := device.family.flow, OpenFlow):
+        identity.append(version(flow.router.package))
     key = hashlib.sha256("/".join(identity).encode()).hexdigest()[:24]
 
     def fill(work: Path) -> None:
         source = work / "top.il"
         write_bytes(source, text.encode())
         cells = tools.synthesize(source, device, TOP)
-        write_bytes(work / RESULT, json_bytes(asdict(Synthesis(cells, _parts(work / "netlist.json")))))
+        packed = component_cells(work, device, TOP)
+        write_bytes(work / RESULT, json_bytes(asdict(Synthesis(cells, packed, _parts(work / NETLIST)))))
 
     entry = cached(cache, f"synthesis-{key}", [RESULT], fill)
     return Synthesis(**parse_json(read_bytes(entry / RESULT)))
@@ -95,5 +103,5 @@ def _parts(netlist: Path) -> dict[str, dict[str, int]]:
 
 def part_of(name: str) -> str:
     """The part of the hierarchy to which a cell belongs: at most two levels, without indices."""
-    path = name.removeprefix("accelerator.").split(".")[:-1]
+    path = name.removeprefix("board.").removeprefix("accelerator.").split(".")[:-1]
     return re.sub(r"(_\d+)+|\d+", "", ".".join(path[:2])) or "top"

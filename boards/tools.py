@@ -30,6 +30,7 @@ from pathlib import Path
 
 from hwquant.boards.families.family import BLOCKS, Device, Family
 from hwquant.boards.families.flow import NETLIST, TIMING, Executable, OpenFlow, Routed, RoutingJob
+from hwquant.boards.unread import release
 from hwquant.errors import ToolStopped, require
 from hwquant.files import leave, write_bytes
 
@@ -78,6 +79,9 @@ def synthesize(
         write_bytes(folder / NETLIST, json.dumps(design).encode())
     if verilog:
         yosys([f"read_json {NETLIST}", f"write_verilog -noattr {verilog}"], folder, "verilog")
+    if device.family.unread:  # after the Verilog, which has no output at a constant
+        release(module, device.family.unread)
+        write_bytes(folder / NETLIST, json.dumps(design).encode())
     return dict(sorted(Counter(cell["type"] for cell in module["cells"].values()).items()))
 
 
@@ -104,6 +108,31 @@ def place_and_route(flow: OpenFlow, job: RoutingJob, folder: Path) -> Routed:
     """
     run([tool(flow.router), *flow.routing(job)], folder, "routing.log", "nextpnr")
     return flow.report((folder / TIMING).read_text())
+
+
+def packed_cells(flow: OpenFlow, arguments: list[str], folder: Path) -> int:
+    """Pack ``netlist.json`` without placing it, and count the cells that are to be placed.
+
+    Parameters
+    ----------
+    flow : OpenFlow
+        The tools.
+    arguments : list of str
+        The router's arguments for the netlist.
+    folder : Path
+        Folder of the netlist, and of constraints that the arguments name.
+
+    Raises
+    ------
+    ToolStopped
+        The router stops, or does not say.
+    """
+    run([tool(flow.router), *arguments, "--pack-only"], folder, "cells.log", "nextpnr")
+    text = (folder / "cells.log").read_text(encoding="utf-8")
+    found = re.search(rf"^Info:\s+{flow.cell}:\s+(\d+)/", text, re.MULTILINE)
+    if not found:
+        raise ToolStopped(f"nextpnr did not say how many cells of the kind {flow.cell} it packs")
+    return int(found[1])
 
 
 def pack(flow: OpenFlow, device: Device, folder: Path) -> Path:

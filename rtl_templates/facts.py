@@ -53,6 +53,8 @@ class MemoryShape(NamedTuple):
     register : str, default ""
         Name, among the component's registers, of what holds the word directly behind each read port; "" for
         none.
+    start : int, default 0
+        Where in its image a bank begins.
     """
 
     depth: int
@@ -62,6 +64,7 @@ class MemoryShape(NamedTuple):
     reads: int = 1
     apart: bool = False
     register: str = ""
+    start: int = 0
 
 
 class Product(NamedTuple):

@@ -75,7 +75,13 @@ class ParameterReader(Component):
             muxes={"banks": (len(parts) - 1) * config.parameter_bits},
             gates={"control": 1},
             memories=[
-                MemoryShape(bank.depth, config.parameter_bits, writes=0, image="parameters", register="bus")
+                MemoryShape(
+                    *(bank.depth, config.parameter_bits),
+                    writes=0,
+                    image="parameters",
+                    register="bus",
+                    start=bank.start,
+                )
                 for bank in parts
             ],
         )

@@ -295,6 +295,7 @@ class Sequencer(Component):
             muxes={"banks": (len(parts) - 1) * word},
             gates={"control": 1, "tile": size(Opcode.TILE)},
             memories=[
-                MemoryShape(bank.depth, word, writes=0, image="program", register="word") for bank in parts
+                MemoryShape(bank.depth, word, writes=0, image="program", register="word", start=bank.start)
+                for bank in parts
             ],
         )

@@ -357,6 +357,7 @@ class WeightLoader(Component):
                 writes=int(loadable),
                 image="weights",
                 register="" if any(packing > config.load_rows for packing in packings) else "data",
+                start=bank.start,
             )
             for bank in weight_banks(config, loadable)
         ]

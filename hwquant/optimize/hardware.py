@@ -20,6 +20,7 @@ SIDES = ("arrays", "rows", "columns")
 HARDWARE = (
     *SIDES,
     "cycles",
+    "clock_mhz",
     "fps",
     "lut",
     "ff",
@@ -77,7 +78,7 @@ def best_hardware(shapes: Shapes, board: Board, goal: Goal, min_fps: float | Non
     shapes : Shapes
         The network.
     board : Board
-        The board; inferences a second are those at its target clock.
+        The board; inferences a second are those at the clock that is estimated.
     goal : {"fps", "lut", "energy-proxy", "bytes"}
         What is to be best.
     min_fps : float or None
@@ -116,7 +117,8 @@ def _numbers(candidate: Candidate, shapes: Shapes, board: Board) -> dict[str, fl
         "rows": candidate.rows,
         "columns": candidate.columns,
         "cycles": candidate.cycles,
-        "fps": board.target_mhz * 1e6 / candidate.cycles,
+        "clock_mhz": candidate.clock.megahertz,
+        "fps": candidate.clock.megahertz * 1e6 / candidate.cycles,
         **{name: needs.get(name, 0.0) for name in ("lut", "ff", "dsp", "ram", "large_ram")},
         "bytes": -(-sum(memory_bits(program.config).values()) // 8),
         "energy_nj": activity(program).energy_nj,

@@ -20,8 +20,8 @@ def describe_candidate(result: OptimizeResult, item: Candidate) -> str:
     return (
         f"{array_name(item.array)}, {item.measures['cycles']:,.0f} cycles, "
         f"{item.measures['fps']:,.0f} inferences a second of "
-        f"the core at {result.clock_mhz:g} MHz, {item.measures['lut']:,.0f} LUTs, accuracy {item.accuracy:.2%} "
-        f"({result.change(item):+.2f} points)"
+        f"the core at {item.measures['clock_mhz']:.1f} MHz (estimated), {item.measures['lut']:,.0f} LUTs, "
+        f"accuracy {item.accuracy:.2%} ({result.change(item):+.2f} points)"
     )
 
 
@@ -100,7 +100,7 @@ def optimize_plot(result: OptimizeResult, picked: Candidate | None = None) -> by
         if item is not None:
             scatter([item], label, colour, marker, s=90, color=None, facecolor="none", edgecolor=colour)
     axis.axhline(100 * result.float_accuracy, color="0.4", linewidth=0.8, linestyle=":", label="float")
-    axis.set_xlabel(f"{result.goal.title} on {result.board} at {result.clock_mhz:g} MHz")
+    axis.set_xlabel(f"{result.goal.title} on {result.board}")
     axis.set_ylabel("accuracy, %")
     axis.legend(frameon=False, fontsize=8)
     hidden = len(result.candidates) - len(shown)

@@ -93,8 +93,6 @@ class OptimizeResult:
         The options.
     board : str
         Name of the board.
-    clock_mhz : float
-        The board's target clock in MHz, for all candidates.
     float_accuracy : float
         Accuracy of the float network on the validation samples, 0..1.
     variants : tuple of Variant
@@ -113,7 +111,6 @@ class OptimizeResult:
 
     options: OptimizeOptions
     board: str
-    clock_mhz: float
     float_accuracy: float
     variants: tuple[Variant, ...]
     candidates: tuple[Candidate, ...]
@@ -140,7 +137,6 @@ class OptimizeResult:
         return cls(
             options=task.options,
             board=task.target.board,
-            clock_mhz=task.target.megahertz,
             float_accuracy=float_accuracy,
             variants=variants,
             candidates=tuple(candidates.values()),
@@ -237,7 +233,6 @@ class OptimizeResult:
         """Give front, candidates and baseline as plain JSON values."""
         return {
             "board": self.board,
-            "clock_mhz": self.clock_mhz,
             "objective": self.options.objective,
             "float_accuracy": self.float_accuracy,
             "baseline": None if self.baseline is None else self.baseline.to_json(),

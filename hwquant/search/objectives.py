@@ -176,7 +176,10 @@ OBJECTIVES = {
     "dsp": Objective("DSP blocks", lambda trial: trial.resources.dsp, of_board=True),
     "ram": Objective("block RAMs", lambda trial: trial.resources.ram, of_board=True),
     "milliseconds": Objective(
-        "ms", lambda trial: trial.board.milliseconds(timing(trial.program).cycles), of_board=True, decimals=4
+        "ms",
+        lambda trial: trial.board.milliseconds(trial.program, timing(trial.program).cycles),
+        of_board=True,
+        decimals=4,
     ),
     FILL: Objective(
         "of the board's scarcest resource",
@@ -192,5 +195,6 @@ weights and biases in the compiled program's memories, incomplete tiles and all.
 ``weight_bits``: bits of all weights that are not pruned and of all biases, which do not depend on the array.
 
 Of a board: ``lut``, ``ff``, ``dsp``, ``ram``: what the accelerator and the host link take of its device
-(:mod:`hwquant.boards.resources`). ``milliseconds``: time of one inference at the clock that it aims at. ``fill``: share
-of what may be used of its scarcest resource; above 1 the network does not fit (:mod:`hwquant.boards.fit`)."""
+(:mod:`hwquant.boards.resources`). ``milliseconds``: time of one inference at the clock that is estimated for it.
+``fill``: share of what may be used of its scarcest resource; above 1 the network does not fit
+(:mod:`hwquant.boards.fit`)."""

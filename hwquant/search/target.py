@@ -73,9 +73,12 @@ class Target:
         items = needs(program.config, self._device, Contents.of_program(program))
         return max(need.excess for need in items)
 
-    def milliseconds(self, cycles: int) -> float:
-        """Turn clock cycles into milliseconds at the board's clock."""
-        return cycles / (self.megahertz * 1e3)
+    def milliseconds(self, program: Program, cycles: int) -> float:
+        """Turn a program's clock cycles into milliseconds at the clock that is estimated for its accelerator."""
+        from hwquant.boards.clock_estimate import estimate_clock
+
+        clock = estimate_clock(self._device, self.resources(program).cell, self.megahertz)
+        return cycles / (clock.megahertz * 1e3)
 
     @property
     def _device(self) -> Device:

@@ -7,6 +7,7 @@ import pytest
 from hwquant_testing.small_networks import Net
 
 from hwquant.boards.board import Board
+from hwquant.boards.clock_estimate import estimate_clock
 from hwquant.boards.device import DEVICES
 from hwquant.boards.fit import choose_array, largest_array
 from hwquant.boards.needs import needs
@@ -15,13 +16,14 @@ from hwquant.boards.shapes import SEVERAL, SHAPES, Shapes, regular
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.config import ArrayConfig
 
+TARGET = 50.0
 UNIQUE = sorted({device.name: device for device in DEVICES.values()}.values(), key=lambda device: device.name)
 
 
 def board(device, **changes):
     if isinstance(device, str):
         device = DEVICES[device]
-    return Board("mine", "mine", dataclasses.replace(device, **changes), target_mhz=50.0)
+    return Board("mine", "mine", dataclasses.replace(device, **changes), target_mhz=TARGET)
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +36,15 @@ def shapes():
 
 
 def exhaustive(shapes, device):
-    """(cycles, LUTs, shape) of everything that fits."""
+    """(ms, LUTs, shape) of everything that fits."""
     found = []
     for shape in SHAPES:
         item = shapes.compiled(shape, device)
         items = needs(item.program.config, device, item.contents)
         if all(need.needed <= need.allowed for need in items):
-            found.append((item.report.cycles, items[0].needed, shape))
+            cells = {need.resource: need.needed for need in items}.get("cell", 0)
+            clock = estimate_clock(device, cells, TARGET)
+            found.append((item.report.cycles / (clock.megahertz * 1e3), items[0].needed, shape))
     return found
 
 
@@ -61,17 +65,17 @@ def test_the_chosen_array_is_the_fastest_of_all_that_fit(shapes, device, changes
     found = choose_array(shapes, mine)
     best = min(exhaustive(shapes, mine.device))
     assert found.fits
-    assert (found.chosen.cycles, (found.chosen.rows, found.chosen.columns)) == (best[0], best[2])
+    assert (found.milliseconds, (found.chosen.rows, found.chosen.columns)) == (best[0], best[2])
     assert found.shapes == len(SHAPES) + len(SEVERAL)
     assert found.chosen.shape in found.reason
 
 
 def test_the_next_faster_one_is_named_with_what_it_lacks(shapes):
     found = choose_array(shapes, board("lfe5u-25f", rams=14))
-    assert found.runner_up.cycles < found.chosen.cycles
+    assert found.runner_up.milliseconds < found.chosen.milliseconds
     assert not found.runner_up.fits
     assert found.runner_up.worst.excess > 1
-    pattern = rf"; {found.runner_up.shape} would take [\d,]+ cycles, but needs .*[\d,]+ (RAM|LUT) of [\d,]+"
+    pattern = rf"; {found.runner_up.shape} would take [\d.]+ ms, but needs .*[\d,]+ (RAM|LUT|CELL) of [\d,]+"
     assert re.search(pattern, found.reason)
 
 
@@ -106,8 +110,8 @@ def test_a_given_array_is_judged_as_it_is(shapes):
     report = shapes.compiled((8, 4), DEVICES["lfe5u-85f"]).report
     assert (found.chosen.rows, found.chosen.columns, found.shapes) == (8, 4, 1)
     assert (found.chosen.cycles, found.chosen.frame_cycles) == (report.cycles, report.frame_cycles)
-    assert found.core_frames_per_second == 50e6 / report.frame_cycles
-    assert found.milliseconds == report.cycles / 50e3
+    assert found.core_frames_per_second == found.clock_mhz * 1e6 / report.frame_cycles
+    assert found.milliseconds == report.cycles / (found.clock_mhz * 1e3)
     assert found.reason == "8x4 fits lfe5u-85f"
 
 

@@ -166,7 +166,8 @@ def speeds(monkeypatch):
         bits = [bit + 2 for bit in range(9)]
         cells = {
             "pll": {"type": "SB_PLL40_PAD", "parameters": {"DIVR": "x"}, "connections": {}},
-            "lut": {"type": "SB_LUT4", "parameters": {}, "connections": {"I0": bits[:1], "I1": [bits[3]]}},
+            "lut": {"type": "SB_LUT4", "parameters": {}, "connections": {"I0": bits[:1], "I1": [200]}},
+            "buffer": {"type": "IBUF", "parameters": {}, "connections": {"I": [bits[3]], "O": [200]}},
         }
         top = {
             "ports": {"divisor": {"direction": "input", "bits": bits}, "rx": {"bits": [99]}},
@@ -179,6 +180,7 @@ def speeds(monkeypatch):
         assert (folder / "top.pcf").read_text().startswith("set_io")
         top = json.loads((folder / "netlist.json").read_text())["modules"]["top"]
         assert list(top["ports"]) == ["rx"]
+        assert "buffer" not in top["cells"], "a constant has no pad"
         connections = top["cells"]["lut"]["connections"]
         last = load_board("icebreaker").divisor_constant(job.hertz)
         assert connections == {"I0": [str(last & 1)], "I1": [str(last >> 3 & 1)]}
@@ -199,6 +201,7 @@ def speeds(monkeypatch):
 
     monkeypatch.setattr(tools, "synthesize", synthesize)
     monkeypatch.setattr(tools, "place_and_route", route)
+    monkeypatch.setattr(tools, "packed_cells", lambda *_: 4000)
     monkeypatch.setattr(tools, "pack", pack)
     return reached
 
@@ -225,6 +228,18 @@ def test_the_clock_goes_up_to_what_routing_reaches(build, speeds):
         "top.bin",
         "top.pcf",
     }
+
+
+def test_what_cannot_be_placed_is_not_routed(build, speeds, monkeypatch):
+    monkeypatch.setattr(tools, "packed_cells", lambda *_: 5300)
+    with pytest.raises(DoesNotFit, match="cell 5300 needed, 5280 available, 20 too few"):
+        implement(build, load_board("icebreaker"))
+    assert speeds.asked == []
+
+
+def test_the_cells_that_are_placed_are_reported(build, speeds):
+    speeds += [30.0]
+    assert implement(build, load_board("icebreaker"), effort="quick").used["cell"] == 4000
 
 
 def test_after_the_last_attempt_the_clock_that_is_named_can_be_had(build, speeds):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwquant.boards.contents import Contents
+from hwquant.boards.contents import Contents, as_synthesized
 from hwquant.boards.device import DEVICES
 from hwquant.boards.families import FAMILIES as BY_NAME
 from hwquant.boards.features import _of_component, facts_for, features_of, part_named
@@ -29,7 +29,7 @@ from hwquant.rtl_templates.writer import Writer
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 ROWS = json.loads((RESULTS / "resource_model_data.json").read_text())["results"]
 FAMILIES = {"ecp5": "ecp5-25k", "ice40": "ice40-up5k", "gowin": "gw2a-18", "xilinx7": "xc7a35t"}
-KINDS = ("lut", "ff", "dsp", "ram")
+KINDS = ("lut", "ff", "dsp", "ram", "cell")
 LIMIT, MEDIAN = 0.15, 0.05
 RESNET8 = ArrayConfig(
     rows=16,
@@ -43,6 +43,11 @@ RESNET8 = ArrayConfig(
     parameter_depth=512,
     program_depth=700,
 )
+
+
+def known(kind, rows):
+    """Rows in which a resource was counted: cells are not where no open tool packs."""
+    return [row for row in rows if kind in row["used"]]
 
 
 def error(row, kind):
@@ -63,10 +68,12 @@ def of_family(family, held_out):
     ]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [(family, kind) for family in FAMILIES for kind in KINDS if (family, kind) != ("xilinx7", "cell")],
+)
 def test_on_configurations_that_it_was_not_fitted_to_the_model_is_as_good_as_it_says(family, kind):
-    rows = of_family(family, held_out=True)
+    rows = known(kind, of_family(family, held_out=True))
     errors = [error(row, kind) for row in rows]
     assert max(errors) <= LIMIT
     assert statistics.median(errors) <= MEDIAN
@@ -78,9 +85,9 @@ def test_on_configurations_that_it_was_not_fitted_to_the_model_is_as_good_as_it_
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_over_all_families_half_of_the_estimates_are_within_a_twentieth(kind):
-    errors = [error(row, kind) for row in ROWS if row["held_out"]]
+    errors = [error(row, kind) for row in known(kind, ROWS) if row["held_out"]]
     assert statistics.median(errors) <= MEDIAN
-    assert sum(value > LIMIT for value in errors) <= (1 if kind == "lut" else 0)
+    assert sum(value > LIMIT for value in errors) <= (1 if kind in ("lut", "cell") else 0)
 
 
 def test_dsp_blocks_and_rams_are_exact_on_all_data():
@@ -227,6 +234,41 @@ def test_registers_behind_block_rams_of_ecp5_are_none(shape, flip_flops):
     assert _of_component(Facts({"word": 18}, memories=[shape]), BY_NAME["gowin"], contents).ff["word"] == 18
 
 
+def test_a_bank_is_as_wide_as_what_changes_in_it():
+    """Of 1,100 words two banks, 1,024 and 76; the upper bits are all zero in the second."""
+    config = ArrayConfig(2, 2, program_depth=1100)
+    images = {"program": [n % 1024 for n in range(1024)] + [1, 2] * 38, "weights": [], "parameters": []}
+    contents = Contents.of_images(config, images)
+    assert contents.program == 10
+    assert [bits for _, bits, _ in contents.banks["program"]] == [10, 2]
+    widths = {
+        start: as_synthesized(MemoryShape(depth, 42, writes=0, image="program", start=start), contents).width
+        for start, depth in ((0, 1024), (1024, 76))
+    }
+    assert widths == {0: 10, 1024: 2}
+    assert Contents.of(config).of_bank("program", 1024)[0] == program_bits(config), "not known"
+
+
+def test_arrays_beside_the_first_have_no_weights_of_their_own():
+    one, four = (
+        features_of(
+            facts_for(config, DEVICES["ice40-up5k"], link=False),
+            config,
+            BY_NAME["ice40"],
+            Contents.of(config),
+        )
+        for config in (ArrayConfig(4, 4), ArrayConfig(4, 4, arrays=4, strip_bits=3))
+    )
+
+    def registers(parts, name):
+        """Of elements with a DSP block, and of the others."""
+        return sum(parts["array.pe"].ff.get(f"{kind}{name}", 0) for kind in ("", "block "))
+
+    for name in ("shadow", "swap"):
+        assert registers(four, name) == registers(one, name) > 0
+    assert registers(four, "sum") == 4 * registers(one, "sum")
+
+
 def test_bits_that_never_change_are_no_hardware():
     config = ArrayConfig(2, 2, accumulator_bits=8, weight_depth=4, parameter_depth=2, program_depth=20)
     images = {"program": [0b101, 0b111] * 10, "weights": [3, 1], "parameters": [0b101_00000111] * 2}
@@ -250,7 +292,10 @@ def test_cells_belong_to_the_part_whose_name_they_bear():
     assert part_of("collector.requantize11.coarse_TRELLIS_FF_Q") == "collector.requantize"
     assert part_of("memory.lanes0_bank1.0.2") == "memory.lanes_bank"
     assert part_of("clamp_LUT4_Z") == "top"
+    assert part_of("board.accelerator.array_2.pe_0_1.sum_LUT4_Z") == "array.pe"
     assert part_named("collector.align") == "collector"
+    assert part_named("accelerator.host.packer.input") == "host.packer"
+    assert part_named("board.accelerator.banks") == "banks"
     assert part_named("framer.check") == "link"
     assert part_named("frames__payload$") == "top"
 

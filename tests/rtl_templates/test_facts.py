@@ -224,11 +224,15 @@ def test_an_array_whose_elements_share_blocks_is_what_is_elaborated(family, name
 
 
 @pytest.mark.parametrize(
-    ("divisor", "window", "loadable"), [(DIVISOR, LARGE, True), (Fraction(127, 16), Window(2, 64), False)]
+    ("size", "divisor", "window", "loadable"),
+    [
+        (config(2, 2, weight_slot_bits=16), DIVISOR, LARGE, True),
+        (config(2, 2), Fraction(127, 16), Window(2, 64), False),
+        (CONFIGS["packer"], DIVISOR, LARGE, False),
+    ],
+    ids=["loadable", "small window", "packer"],
 )
-@pytest.mark.parametrize("raw", [(), (RawInput(WINDOW, -3),)])
-def test_a_board_is_the_accelerator_and_its_link(divisor, window, loadable, raw):
-    size = config(3, 2, weight_slot_bits=16, raw_inputs=raw)
+def test_a_board_is_the_accelerator_and_its_link(size, divisor, window, loadable):
     board = SerialAccelerator(accelerator(size, loadable=loadable), divisor, window)
     check(board, SerialAccelerator.facts(size, divisor, window, loadable=loadable))
 

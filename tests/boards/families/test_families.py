@@ -8,8 +8,9 @@ import pytest
 from amaranth.hdl import Const, Instance
 from hwquant_testing.small_networks import Net
 
-from hwquant.boards import resources, tools
+from hwquant.boards import clock_estimate, resources, tools
 from hwquant.boards.board import Board
+from hwquant.boards.clock_estimate import ClockEstimate
 from hwquant.boards.clocking import clocks, pll_settings
 from hwquant.boards.constraints import constraints
 from hwquant.boards.device import DEVICES, NO_DEVICE
@@ -66,6 +67,7 @@ MADE_UP = Family(
         packer=STANDS_ALONE[1],
         packing=lambda device: [device.series],
         bitstream="made.up",
+        cell="PLACE",
     ),
     notes=("nobody has one",),
 )
@@ -79,6 +81,8 @@ def fitted(monkeypatch):
     """Coefficients, here those of another family."""
     known = json.loads((ROOT / "boards" / "resources.json").read_text())
     model = {kind: {**values, MADE_UP.name: values["ice40"]} for kind, values in known.items()}
+    clocks = {"size": 0.1, "crowding": 1.0, "families": {}}
+    monkeypatch.setattr(clock_estimate, "clock_model", lambda: clocks)
     monkeypatch.setattr(resources, "resource_model", lambda: model)
 
 
@@ -102,6 +106,7 @@ def test_a_new_family_is_fitted_to_networks(fitted, qgraph):
     found = choose_array(qgraph, BOARD)
     assert found.fits
     assert found.device == "mu1"
+    assert found.chosen.clock == ClockEstimate(BOARD.target_mhz, 0), "none was routed"
 
 
 def test_a_new_family_has_clocks_and_constraints():
@@ -131,7 +136,7 @@ def test_a_new_family_is_built(qgraph, tmp_path, monkeypatch):
             commands.append(arguments)
         if log == "routing.log":
             (folder / "timing.json").write_text("44.5")
-        (folder / log).touch()
+        (folder / log).write_text("Info: \t   OTHER:  70/   80  87%\nInfo: \t   PLACE:  900/ 9000  10%\n")
         (folder / "made.up").touch()
 
     monkeypatch.setattr(tools, "run", run)
@@ -139,10 +144,11 @@ def test_a_new_family_is_built(qgraph, tmp_path, monkeypatch):
     result = implement(build, BOARD, effort="quick")
     assert commands == [
         "synth_made_up -series S -top top",
+        ["router", "mu1", "pins.txt", "40000000", "--pack-only"],
         ["router", "mu1", "pins.txt", "40000000"],
         ["packer", "S"],
     ]
-    assert result.used == {"lut": 800, "ff": 500, "dsp": 4, "ram": 0}
+    assert result.used == {"lut": 800, "ff": 500, "dsp": 4, "ram": 0, "cell": 900}
     assert (result.clock_mhz, result.fmax_mhz, result.bitstream) == (40.0, 44.5, "made.up")
     assert result.notes == MADE_UP.notes
 
@@ -156,7 +162,10 @@ def test_devices_are_of_the_families_that_there_are():
     assert {device.family for device in DEVICES.values()} == set(FAMILIES.values())
     for name, device in DEVICES.items():
         assert name in (device.name, *device.aliases)
-        assert device.resources.keys() == device.family.count({}).keys(), "what is counted is what there is"
+        packed = {"cell"} if isinstance(device.family.flow, OpenFlow) else set()
+        assert device.resources.keys() == device.family.count({}).keys() | packed, (
+            "what is counted is what there is"
+        )
 
 
 def names_in(path):

@@ -4,6 +4,7 @@ import pytest
 
 from hwquant.boards import shapes as all_shapes
 from hwquant.boards.board import load_board
+from hwquant.boards.clock_estimate import estimate_clock
 from hwquant.boards.fit import choose_array
 from hwquant.boards.needs import needs
 from hwquant.boards.shapes import Shapes
@@ -41,7 +42,8 @@ def everything(shapes):
         taken = needs(config, device, item.contents)
         if all(need.excess <= 1 for need in taken):
             numbers = {need.resource: need.needed for need in taken}
-            numbers |= {"fps": 24e6 / item.report.cycles, "energy_nj": activity(item.program).energy_nj}
+            hertz = estimate_clock(device, numbers["cell"], 24.0).megahertz * 1e6
+            numbers |= {"fps": hertz / item.report.cycles, "energy_nj": activity(item.program).energy_nj}
             found.append({**numbers, "bytes": -(-sum(memory_bits(config).values()) // 8)})
     return found
 

@@ -1,0 +1,148 @@
+"""The clock estimate's coefficients and errors: designs that were routed.
+
+    python benchmarks/clock_model.py add ROUTED.json
+    python benchmarks/clock_model.py fit
+
+``add`` takes routed designs into ``benchmarks/results/clock_model_data.json``: objects with ``board``, ``array``,
+``network``, ``cells`` (those that place and route packed) and ``mhz``, the clock that nextpnr says is reached; another
+one of the same board, array and network replaces the earlier.
+
+``fit`` fits :mod:`hwquant.boards.clock_estimate` to them (scipy) and writes ``boards/clock.json``. The errors are of
+each design from the others; ``benchmarks/results/clock_model.json`` has them one by one.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from results import FOLDER, write_results
+from rich.console import Console
+from rich.table import Table
+
+from hwquant.boards.board import load_board
+from hwquant.boards.clock_estimate import burden, clock_model
+from hwquant.boards.families.family import Device
+
+DATA = "clock_model_data"
+MODEL = Path(__file__).resolve().parent.parent / "boards" / "clock.json"
+FIELDS = ("board", "array", "network", "cells", "mhz")
+EXPECTED = {"size": 0.2, "crowding": 1.0}
+"""What coefficients are held at as long as few designs say otherwise.
+
+So were they where nextpnr routed an earlier version of this hardware for an ECP5-85: 127 MHz with 6,600 cells, 95 with
+26,000, and about 59 with 71,000 of 83,640. Half of a signal's time is wires where there are 25,000 cells.
+"""
+STIFFNESS = 0.05
+"""How strongly, beside relative errors of the clock."""
+
+
+@click.group()
+def main() -> None:
+    """Data and coefficients of the clock estimate."""
+
+
+@main.command()
+@click.argument("routed", type=click.Path(path_type=Path, exists=True), nargs=-1, required=True)
+def add(routed: tuple[Path, ...]) -> None:
+    """Take in routed designs."""
+    known = {_key(row): row for row in rows()}
+    for path in routed:
+        found = json.loads(path.read_text())
+        for row in found if isinstance(found, list) else [found]:
+            known[_key(row)] = {name: row[name] for name in FIELDS}
+    write_results(DATA, [known[key] for key in sorted(known)])
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["board"], row["array"], row["network"]
+
+
+@main.command()
+def fit() -> None:
+    """Fit, and write coefficients and errors."""
+    data = rows()
+    model: dict[str, Any] = fitted(data)
+    results = []
+    for index, row in enumerate(data):
+        others = data[:index] + data[index + 1 :]
+        family = device_of(row).family.name
+        known = {device_of(item).family.name for item in others}
+        estimate = _clock(fitted(others), row) if family in known else None
+        results.append({**row, "from the others": estimate, "estimate": _clock(model, row)})
+    errors = [abs(row["from the others"] / row["mhz"] - 1) for row in results if row["from the others"]]
+    model["errors"] = {"designs": len(errors)}
+    if errors:
+        model["errors"] |= {"median": round(float(np.median(errors)), 4), "worst": round(max(errors), 4)}
+    MODEL.write_text(json.dumps(model, indent=1) + "\n")
+    clock_model.cache_clear()
+    write_results("clock_model", {**model, "designs": results})
+    table = Table("board", "network", "array", "cells", "MHz", "from the others", "fitted")
+    for row in results:
+        table.add_row(
+            *(str(row[name]) for name in ("board", "network", "array", "cells", "mhz")),
+            str(row["from the others"]),
+            str(row["estimate"]),
+        )
+    console = Console()
+    console.print(table)
+    console.print(model)
+
+
+def rows() -> list[dict[str, Any]]:
+    """The routed designs."""
+    path = FOLDER / f"{DATA}.json"
+    return list(json.loads(path.read_text())["results"]) if path.exists() else []
+
+
+def device_of(row: dict[str, Any]) -> Device:
+    """The FPGA of a routed design."""
+    device = load_board(row["board"]).device
+    assert device is not None
+    return device
+
+
+def fitted(data: list[dict[str, Any]]) -> dict[str, Any]:
+    """The coefficients: least squares of relative errors, each coefficient drawn towards what is expected."""
+    from scipy.optimize import least_squares
+
+    devices = [device_of(row) for row in data]
+    families = sorted({device.family.name for device in devices})
+    place = np.array([families.index(device.family.name) for device in devices])
+    cells = np.array([row["cells"] for row in data], float)
+    fill = cells / np.array([device.luts for device in devices])
+    clocks = np.array([row["mhz"] for row in data], float)
+    expected = np.array(list(EXPECTED.values()))
+
+    def misses(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        size, crowding = x[:2]
+        loads = np.array([burden(*pair, size, crowding) for pair in zip(cells, fill)])
+        return np.concatenate(
+            [np.log(x[2:][place] * loads * clocks / 1e3), STIFFNESS * (x[:2] / expected - 1)]
+        )
+
+    start = np.concatenate([expected, np.full(len(families), 5.0)])
+    found = least_squares(misses, start, bounds=(0, np.inf)).x
+    return {
+        "size": round(float(found[0]), 4),
+        "crowding": round(float(found[1]), 4),
+        "families": {
+            name: {"nanoseconds": round(float(value), 4), "designs": int((place == index).sum())}
+            for index, (name, value) in enumerate(zip(families, found[2:]))
+        },
+    }
+
+
+def _clock(model: dict[str, Any], row: dict[str, Any]) -> float:
+    """The clock in MHz that a model says."""
+    device = device_of(row)
+    load = burden(row["cells"], row["cells"] / device.luts, model["size"], model["crowding"])
+    return round(1e3 / (model["families"][device.family.name]["nanoseconds"] * load), 1)
+
+
+if __name__ == "__main__":
+    main()
