@@ -36,7 +36,6 @@ from hwquant.boards.synthesis import synthesized
 from hwquant.errors import ToolStopped
 from hwquant.files import cache_folder
 from hwquant.program.config import ArrayConfig
-from hwquant.rtl_templates.board import SerialAccelerator
 from hwquant.rtl_templates.facts import KNOWN
 
 DATA = "resource_model_data"
