@@ -78,12 +78,23 @@ def blocks_of(dsp: DspBlocks, a_bits: int, b_bits: int, least_product: int = LEA
     if narrow < dsp.least or wide + narrow < least_product:
         return 0.0
 
-    def parts(bits: int, limit: int) -> list[int]:
-        whole = -(-max(0, bits - limit) // dsp.part)
-        return [dsp.part] * whole + [bits - whole * dsp.part]
+    def parts(bits: int, limit: int, part: int = dsp.part) -> list[int]:
+        whole = -(-max(0, bits - limit) // part)
+        return [part] * whole + [bits - whole * part]
+
+    def cost(a: int, b: int) -> float:
+        if dsp.half and max(a, b) <= dsp.operand_bits:
+            return 0.5
+        if (
+            dsp.half and wide > dsp.wide and a <= dsp.operand_bits
+        ):  # what is left of a split: halves, and no whole one
+            return 0.5 * sum(
+                item >= dsp.least for item in parts(b, dsp.operand_bits, part=dsp.operand_bits - 1)
+            )
+        return 1.0
 
     return sum(
-        0.5 if dsp.half and max(a, b) <= dsp.operand_bits else 1.0
+        cost(a, b)
         for a in parts(wide, dsp.wide)
         for b in parts(narrow, dsp.narrow)
         if min(a, b) >= dsp.least and a + b >= least_product

@@ -67,7 +67,13 @@ CONFIGS = {
     ),
 }
 NIGHTLY = {
-    *("2x9", "7x2, 3001 words", "3x7, channel offsets", "12x8, multiplier", "8x4, depthwise, channel offsets"),
+    *(
+        "2x9",
+        "7x2, 3001 words",
+        "3x7, channel offsets",
+        "12x8, multiplier",
+        "8x4, depthwise, channel offsets",
+    ),
     "8x8, two rows a word and a cycle",
 }
 """What others have as well, and only the long regression runs."""

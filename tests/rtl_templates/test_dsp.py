@@ -129,6 +129,7 @@ def test_without_a_budget_all_products_are_left_to_synthesis():
         ("gowin", 8, 9, 0.5),
         ("gowin", 8, 10, 1),
         ("gowin", 24, 9, 1.5),
+        ("gowin", 25, 10, 1.5),
         ("xilinx7", 24, 17, 1),
         ("xilinx7", 32, 17, 2),
         ("ice40", 8, 2, 0),
