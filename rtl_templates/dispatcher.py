@@ -41,7 +41,7 @@ class Dispatcher(Component):
         Start of streaming a tile's pixels.
     streaming : In(1)
         An address leaves in this cycle.
-    wait : In(index_bits(config.drain_latency))
+    wait : In(index_bits(config.drain_latency + 1))
         Cycles that a layer waits from the last address before it on, which it begins with: none, or from 2 to
         ``config.drain_latency - 1``, after which all before it is written. Constant while such a job is held.
     idle : Out(1)
@@ -56,7 +56,7 @@ class Dispatcher(Component):
                 "load": Out(TilePort(config)),
                 "stream": Out(TilePort(config)),
                 "streaming": In(1),
-                "wait": In(index_bits(config.drain_latency)),
+                "wait": In(index_bits(config.drain_latency + 1)),
                 "idle": Out(1),
             }
         )

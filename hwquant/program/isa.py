@@ -176,7 +176,7 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
         Opcode.WRITE: (
             address,
             plane,
-            *((Field("wait", index_bits(config.drain_latency)),) if config.overlap else ()),
+            *((Field("wait", index_bits(config.drain_latency + 1)),) if config.overlap else ()),
             *(strides if config.strided_writes else ()),
             *((plane._replace(name="words"), Field("alone", 1), Field("spread", 1)) if several else ()),
         ),

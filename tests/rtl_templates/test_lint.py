@@ -97,7 +97,7 @@ def clean():
         ("wire [3:0] narrow; assign narrow = bus__write_data + bus__write_data;", "WIDTHTRUNC"),
         ("wire [63:0] wide; assign wide = bus__write_data;", "WIDTHEXPAND"),
         ("assign monitor__valid = bus__write;", "MULTIDRIVEN"),
-        ("always @(negedge clk) clamp <= 0;", "MULTIDRIVEN"),
+        ("always @(negedge clk) swap <= 0;", "MULTIDRIVEN"),
         ("hwquant__writer another (.clk(clk));", "PINMISSING"),
         ("reg latch; always @* if (clk) latch = bus__write;", "LATCH"),
         ("reg late; always @(posedge clk) late = bus__write;", "BLKSEQ"),

@@ -276,9 +276,9 @@ def test_an_array_is_a_shape_and_sizes_and_its_key_has_them_all():
     shape = ArrayShape(4, 6, weight_bits=3)
     assert not any(hasattr(shape, name) for name in SIZES)
     config = ArrayConfig.of(shape, dict.fromkeys(SIZES, 16))
-    assert config.key == tuple(getattr(config, name) for name in KEY)
+    assert config.key == (*(getattr(config, name) for name in KEY), 2, "product_stages")
     narrow = ArrayConfig.of(shape, dict.fromkeys(SIZES, 16) | {"bias_bits": 6, "bias_zeros": 3})
-    assert narrow.key == (*config.key, 6, 3, *BIASES)
+    assert narrow.key == (*config.key[: len(KEY)], 6, 3, 2, *BIASES, "product_stages")
     assert {*dataclasses.asdict(narrow)} == {*KEY, *LATER}
     assert (config.columns, config.weight_bits, config.program_depth) == (6, 3, 16)
     with pytest.raises(KeyError):
