@@ -1,6 +1,7 @@
 """Ethernet in gateware: the core that LiteEth generates, from an RGMII PHY to datagrams of UDP."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -82,7 +83,9 @@ def core_verilog() -> str:
     if done.returncode:
         raise ToolStopped(f"LiteEth stopped: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
     text, end = done.stdout, "endmodule\n"
-    return text[text.index("`timescale") : text.rindex(end)] + end  # what is around has the date
+    text = text[text.index("`timescale") : text.rindex(end)] + end  # what is around has the date
+    # Comments have a tree in the order of addresses in memory.
+    return re.sub(r"/\*.*?\*/|^//[^\n]*\n", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
 class EthernetPort(Component):

@@ -79,7 +79,7 @@ def test_synthesis_is_compared_with_the_estimate_and_kept(hwquant, build, monkey
     monkeypatch.setattr(tools, "synthesize", synthesize)
     arguments = ("estimate", build, "--target", "ecp5-85k", "--synthesize", "--json")
     found = hwquant(*arguments).json["target"]
-    assert found["synthesized"] == {"lut": 2200, "ff": 3000, "dsp": 16, "ram": 0}
+    assert found["synthesized"] == {"lut": 2200, "ff": 3000, "dsp": 16, "ram": 0, "cell": 1}
     assert found["difference"]["lut"] == round(found["core"]["lut"] / 2200 - 1, 4)
     assert found["difference"]["ram"] is None, "nothing to divide by"
     assert hwquant(*arguments).json["target"] == found

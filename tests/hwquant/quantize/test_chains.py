@@ -210,7 +210,8 @@ def test_a_chain_runs_in_hardware(tmp_path):
     assert program.config.activation_bits == max(tensor.bits for tensor in qgraph.tensors.values()) > 16
     storage.save(program, tmp_path / "program.hwp")
     with pytest.raises(
-        HwquantError, match=f"has format version {storage.VERSION}, this hwquant reads up to 1; update hwquant"
+        HwquantError,
+        match=f"has format version {storage.VERSION}, this hwquant reads up to 1; update hwquant",
     ):
         container.read(tmp_path / "program.hwp", storage.KIND, 1)
     program = storage.load(tmp_path / "program.hwp")
