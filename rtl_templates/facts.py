@@ -5,8 +5,6 @@ Adders, multiplexers and gates are what a reader of the component would count, f
 all that, and what its synthesis leaves out, is known in :mod:`hwquant.boards`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -97,7 +95,7 @@ class Inside:
     """
 
     name: str
-    facts: Facts
+    facts: "Facts"
     count: int = 1
 
 
@@ -143,7 +141,7 @@ class Facts:
         """Bits of the component's own flip-flops."""
         return sum(self.registers.values()) + sum(width * cycles for width, cycles in self.delays)
 
-    def walk(self, path: str = "", count: int = 1) -> Iterator[tuple[str, int, Facts]]:
+    def walk(self, path: str = "", count: int = 1) -> Iterator[tuple[str, int, "Facts"]]:
         """Walk the component and all that is inside it.
 
         Parameters

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
 from hwquant.rtl_templates.facts import Facts, Product
 from hwquant.rtl_templates.registered_product import PairedProduct, whole
-from hwquant.rtl_templates.soft_product import booth_digits
+from hwquant.rtl_templates.soft_product import add_rows, booth_digits
 
 
 class PackedProduct(PairedProduct):
@@ -116,7 +116,7 @@ class PackedProduct(PairedProduct):
         digits = booth_digits(m, weight, self.swap, -(-bits // 2), constant=self.appended is not None)
         once = Cat(x, x[-1].replicate(bits))
         twice = Cat(Const(0, 1), once)
-        level: list[tuple[Value, int, Value]] = []
+        rows: list[tuple[Value, Value]] = []
         for k, digit in enumerate(digits):
             width = bits - 2 * k
             if width > 2:
@@ -127,19 +127,8 @@ class PackedProduct(PairedProduct):
             else:  # of two bits, there is no need of -1: it is 3
                 partial = Cat(digit[0] & x[0], (digit[0] & x[1]) ^ (digit[1] & x[0]))[:width]
                 missing = Const(0, 1)
-            level.append((partial, 1, missing))
-        number = 0
-        while len(level) > 1:
-            pairs = []
-            for (low, below, one), (high, above, left) in zip(level[::2], level[1::2]):
-                # The one of the row below is added two bits below the rows above.
-                start = 2 * (below - 1)
-                total = Signal(len(low) - start, name=f"low{number}")
-                m.d.comb += total.eq(low[start:] + Cat(one, Const(0, 1), high))
-                pairs.append((Cat(low[:start], total), below + above, left))
-                number += 1
-            level = pairs + level[len(level) & ~1 :]
-        return level[0][0]
+            rows.append((partial.as_signed(), missing))
+        return add_rows(m, rows, lowest=True)[0]
 
     @classmethod
     def facts(cls, x_bits: int, weight_bits: int, *, appended: bool = False) -> Facts:

@@ -71,7 +71,7 @@ class SoftProduct(RegisteredProduct):
         if len(rows) > 1:
             # A register before the last adder, for the tree has as many as two above it.
             *others, last = rows
-            value, count, below = self._tree(m, others)
+            value, count, below = add_rows(m, others)
             value, below, row, one = (self._staged(m, item) for item in (value, below, *last))
             value = self._last(m, value, count, below, row, one)
         else:
@@ -88,42 +88,6 @@ class SoftProduct(RegisteredProduct):
         register = Signal(value.shape(), name="staged", reset_less=True)
         m.d.sync += register.eq(value)
         return register
-
-    def _tree(self, m: Module, rows: list[tuple[Value, Value]]) -> tuple[Value, int, Value]:
-        """Build the sum of rows, but for the one that the last row still lacks.
-
-        Each row is two bits above the one before.
-
-        Parameters
-        ----------
-        m : Module
-            Module that gets the adders.
-        rows : list of tuple of (Value, Value)
-            Partial products, and the one that each of them lacks.
-
-        Returns
-        -------
-        value : Value
-            The sum.
-        count : int
-            Number of the rows.
-        below : Value
-            The one that the last row lacks.
-        """
-        level = [(row, 1, one) for row, one in rows]
-        number = 0
-        while len(level) > 1:
-            pairs = []
-            for (low, below, one), (high, above, left) in zip(level[::2], level[1::2]):
-                # The one of the row below is added two bits below the rows above.
-                start = 2 * (below - 1)
-                width = _paired_bits(len(low), len(high), below)
-                total = Signal(signed(width - start), name=f"sum{number}")
-                m.d.comb += total.eq((low >> start) + Cat(one, Const(0, 1), high).as_signed())
-                pairs.append((Cat(low[:start], total).as_signed(), below + above, left))
-                number += 1
-            level = pairs + level[len(level) & ~1 :]
-        return level[0]
 
     def _last(self, m: Module, value: Value, count: int, below: Value, row: Value, one: Value) -> Value:
         """Add the row of the sign, and the ones of the last two rows.
@@ -174,6 +138,45 @@ class SoftProduct(RegisteredProduct):
             muxes={"rows": digits * (x_bits + 1)},
             gates={"digits": digits},
         )
+
+
+def add_rows(m: Module, rows: list[tuple[Value, Value]], *, lowest: bool = False) -> tuple[Value, int, Value]:
+    """Build the sum of rows, but for the one that the last row still lacks.
+
+    Each row is two bits above the one before.
+
+    Parameters
+    ----------
+    m : Module
+        Module that gets the adders.
+    rows : list of tuple of (Value, Value)
+        Partial products, and the one that each of them lacks.
+    lowest : bool, default False
+        Whether only as many of the lowest bits of the sum count as the first row has, and each row ends where it does.
+
+    Returns
+    -------
+    value : Value
+        The sum.
+    count : int
+        Number of the rows.
+    below : Value
+        The one that the last row lacks.
+    """
+    level = [(row, 1, one) for row, one in rows]
+    number = 0
+    while len(level) > 1:
+        pairs = []
+        for (low, below, one), (high, above, left) in zip(level[::2], level[1::2]):
+            # The one of the row below is added two bits below the rows above.
+            start = 2 * (below - 1)
+            width = len(low) if lowest else _paired_bits(len(low), len(high), below)
+            total = Signal(signed(width - start), name=f"sum{number}")
+            m.d.comb += total.eq((low >> start) + Cat(one, Const(0, 1), high).as_signed())
+            pairs.append((Cat(low[:start], total).as_signed(), below + above, left))
+            number += 1
+        level = pairs + level[len(level) & ~1 :]
+    return level[0]
 
 
 def _paired_bits(low: int, high: int, below: int) -> int:

@@ -21,9 +21,7 @@ from hwquant.rtl_templates.board import EthernetAccelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.ethernet import Addresses, core_verilog
 from hwquant.rtl_templates.liteeth_core import CORE
-from hwquant.rtl_templates.verilog import to_rtlil
-from hwquant.sim import cxxrtl_backend
-from hwquant.sim.clocked import Clocked
+from hwquant.sim.clocked import Clocked, compile_clocked
 from hwquant.sim.memories import pointer, write_program
 
 BYTE_HZ = 125e6
@@ -84,15 +82,7 @@ class EthernetBench:
 def _compiled(config: ArrayConfig, checksum: int, addresses: Addresses, window: Window) -> ctypes.CDLL:
     """Compile the board, its memories still empty."""
     board = Clocked(EthernetAccelerator(Accelerator(config, checksum=checksum), addresses, window), DOMAINS)
-    driver = Path(__file__).with_name("ethernet_driver.cpp").read_text()
-    loaded = ctypes.CDLL(str(cxxrtl_backend.compile_design(to_rtlil(board) + _core_rtlil(), driver)))
-    handle = ctypes.c_void_p
-    loaded.hwquant_create.restype = handle
-    loaded.hwquant_create.argtypes = [ctypes.c_double]
-    loaded.hwquant_destroy.argtypes = [handle]
-    loaded.hwquant_reset.argtypes = [handle]
-    loaded.hwquant_run.argtypes = [handle, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
-    return loaded
+    return compile_clocked(board, "ethernet_driver.cpp", _core_rtlil())
 
 
 def _core_rtlil() -> str:

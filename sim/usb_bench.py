@@ -2,7 +2,6 @@
 
 import ctypes
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +11,7 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.program import Program
 from hwquant.rtl_templates.board import UsbAccelerator
 from hwquant.rtl_templates.core import Accelerator
-from hwquant.rtl_templates.verilog import to_rtlil
-from hwquant.sim import cxxrtl_backend
-from hwquant.sim.clocked import Clocked
+from hwquant.sim.clocked import Clocked, compile_clocked
 from hwquant.sim.memories import pointer, write_program
 
 SAMPLE_HZ = 48e6
@@ -79,14 +76,7 @@ class UsbBench:
 @lru_cache(maxsize=4)
 def _compiled(config: ArrayConfig, checksum: int, window: Window) -> ctypes.CDLL:
     """Compile the board, its memories still empty."""
-    rtlil = to_rtlil(Clocked(UsbAccelerator(Accelerator(config, checksum=checksum), window), DOMAINS))
-    driver = Path(__file__).with_name("usb_driver.cpp").read_text()
-    loaded = ctypes.CDLL(str(cxxrtl_backend.compile_design(rtlil, driver)))
-    handle = ctypes.c_void_p
-    loaded.hwquant_create.restype = handle
-    loaded.hwquant_create.argtypes = [ctypes.c_double]
-    loaded.hwquant_destroy.argtypes = [handle]
-    loaded.hwquant_reset.argtypes = [handle]
+    board = Clocked(UsbAccelerator(Accelerator(config, checksum=checksum), window), DOMAINS)
+    loaded = compile_clocked(board, "usb_driver.cpp")
     loaded.hwquant_run.restype = ctypes.c_size_t
-    loaded.hwquant_run.argtypes = [handle, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
     return loaded

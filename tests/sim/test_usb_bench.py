@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from hwquant_testing.small_networks import Net, images
+from hwquant_testing.small_networks import cable_network, images
 
 from hwquant.driver import connect
 from hwquant.errors import MissingPackage
@@ -32,9 +32,7 @@ TIMEOUT = 0.01
 
 @pytest.fixture(scope="module")
 def network():
-    net = Net(x=(3, 16, 16))
-    net.pool(net.conv("x", 4, (4, 4), stride=(4, 4)), (2, 2))
-    return net.build()
+    return cable_network()
 
 
 @pytest.fixture(scope="module")

@@ -124,6 +124,13 @@ def images(qgraph, count=2, seed=0):
     }
 
 
+def cable_network() -> QGraph:
+    """What boards at a cable are simulated with: frames of several packets."""
+    net = Net(x=(3, 16, 16))
+    net.pool(net.conv("x", 4, (4, 4), stride=(4, 4)), (2, 2))
+    return net.build()
+
+
 def board_network() -> QGraph:
     """What boards are simulated with: one network, so that a simulator is compiled once for several test files."""
     net = Net(x=(2, 4, 4))
