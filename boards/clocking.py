@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from amaranth.hdl import ClockSignal, Elaboratable, Module, ResetSignal, Signal
-from amaranth.lib.cdc import ResetSynchronizer
+from amaranth.hdl import ClockSignal, Elaboratable, Module, Signal
+from amaranth.lib.cdc import AsyncFFSynchronizer
 
 from hwquant.boards.board import Board
 from hwquant.boards.families.family import Device, Family
@@ -62,7 +62,7 @@ def clock_option(hertz: float) -> str:
 
 
 class ClockGenerator(Elaboratable):
-    """The driver of the domain ``sync``, which its parent has, in reset until the PLL is locked.
+    """The driver of the clock of the domain ``sync``, which its parent has.
 
     Parameters
     ----------
@@ -81,12 +81,16 @@ class ClockGenerator(Elaboratable):
         Settings of the PLL; None where the oscillator is the clock.
     hertz : float
         Frequency of the domain in Hz.
+    unlocked : Signal
+        The PLL is not locked yet: what runs with the clock is to be reset. Never where the oscillator is the clock, for
+        registers have their initial values then.
     """
 
     def __init__(self, device: Device | None, clock: Signal, input_hz: int, wanted_hz: float):
         self.device, self.clock, self.input_hz = device, clock, input_hz
         self.settings: PllSettings | None = None
         self.hertz = float(input_hz)
+        self.unlocked = Signal()
         if device is not None and abs(wanted_hz - input_hz) > 1:
             self.settings = pll_settings(device.family, input_hz, wanted_hz)
             self.hertz = self.settings.hertz
@@ -95,13 +99,12 @@ class ClockGenerator(Elaboratable):
         """Connect the clock, or the PLL and a synchronizer of its lock."""
         m = Module()
         if self.device is None or self.settings is None:
-            # Counts from the configured state: registers have their initial values then.
-            m.d.comb += [ClockSignal().eq(self.clock), ResetSignal().eq(0)]
+            m.d.comb += ClockSignal().eq(self.clock)
             return m
         locked = Signal()
         output = Signal()
         pll = self.device.family.pll
         m.submodules.pll = pll.instance(self.settings, self.device, (self.clock, output, locked))
         m.d.comb += ClockSignal().eq(output)
-        m.submodules.reset = ResetSynchronizer(~locked, domain="sync", stages=4)
+        m.submodules.unlocked = AsyncFFSynchronizer(~locked, self.unlocked, stages=4)
         return m

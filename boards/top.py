@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from amaranth.hdl import Cat, ClockDomain, DomainRenamer, Module
+from amaranth.hdl import Cat, ClockDomain, DomainRenamer, Module, ResetSignal
 from amaranth.lib.wiring import Component, In, Member, Out
 
 from hwquant.boards.board import Board
@@ -105,6 +105,8 @@ class BoardTop(Component):
         m.domains.sync = ClockDomain("sync")
         m.submodules.clocks = self.clocks
         m.submodules.board = linked = self.linked
+        # Not the domain's own reset, which the accelerator's would be joined with in every path from it.
+        m.d.comb += [ResetSignal().eq(0), linked.unlocked.eq(self.clocks.unlocked)]
         pin = self.board.pins.get("led")
         led = self.led.eq(~linked.active if pin and pin.inverted else linked.active)
         match linked:
@@ -117,6 +119,7 @@ class BoardTop(Component):
             case EthernetAccelerator():
                 m.domains.net = ClockDomain("net")
                 m.submodules[CABLE] = DomainRenamer("net")(self.net)
+                m.d.comb += ResetSignal("net").eq(self.net.unlocked)
                 for name, member in RGMII.items():
                     inner = getattr(linked, name)
                     outer = Cat(getattr(self, pin) for pin in _pins_of(name))

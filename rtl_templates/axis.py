@@ -52,10 +52,10 @@ class Axis(Component):
                 "begin": In(1),
                 "step": In(1),
                 "position": Out(index_bits(size)),
-                "wraps": Out(1),
+                "wraps": Out(1, init=size == 1),
                 "inside": Out(1, init=first == 0),
-                "ends": Out(1),
-                "due": Out(1),
+                "ends": Out(1, init=first + length == 1),
+                "due": Out(1, init=self._due == 0),
             }
         )
 
@@ -65,19 +65,18 @@ class Axis(Component):
         size, first, end = self._size, self._first, self._first + self._length - 1
         position, inside = self.position, self.inside
         wait = Signal(range(size + 1), init=self._due)
-        m.d.comb += [
-            self.wraps.eq(position == size - 1),
-            self.ends.eq(position == end),
-            self.due.eq(wait == 0),
-        ]
+        # What is said of a position is a register: long paths lead from it to all that takes the step.
+        begin = [position.eq(0), inside.eq(first == 0), wait.eq(self._due)]
+        begin += [self.wraps.eq(size == 1), self.ends.eq(end == 0), self.due.eq(self._due == 0)]
         with m.If(self.begin | (self.step & self.wraps)):
-            m.d.sync += [position.eq(0), inside.eq(first == 0), wait.eq(self._due)]
+            m.d.sync += begin
         with m.Elif(self.step):
-            m.d.sync += [position.eq(position + 1), wait.eq(wait - 1)]
+            m.d.sync += [position.eq(position + 1), wait.eq(wait - 1), self.due.eq(wait == 1)]
+            m.d.sync += [self.wraps.eq(position == size - 2), self.ends.eq(position == end - 1)]
             with m.If(self.due):
-                m.d.sync += wait.eq(self._stride - 1)
+                m.d.sync += [wait.eq(self._stride - 1), self.due.eq(self._stride == 1)]
             with m.If(position == self._last):
-                m.d.sync += wait.eq(size)  # none is due before the end
+                m.d.sync += [wait.eq(size), self.due.eq(0)]  # none is due before the end
             with m.If(self.ends):
                 m.d.sync += inside.eq(0)
             if first:
@@ -90,7 +89,7 @@ class Axis(Component):
         """The position, whether it is inside, and how far it is to a window."""
         bits = index_bits(size), index_bits(size + 1)
         return Facts(
-            registers={"position": bits[0], "inside": 1, "wait": bits[1]},
+            registers={"position": bits[0], "marks": 4, "wait": bits[1]},
             adders={"position": bits[0], "wait": bits[1]},
             gates={"control": 1},
         )

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib.wiring import Component, In, Member, Out, connect
@@ -20,6 +20,7 @@ from hwquant.rtl_templates.streams import StreamQueue, StreamRegister
 from hwquant.rtl_templates.uart import Divisor, UartReceiver, UartTransmitter
 from hwquant.rtl_templates.usb import WIRE, UsbSerialPort
 
+Part = TypeVar("Part", bound=Component)
 Statements = Sequence[Any]
 """Assignments, for a domain of a module."""
 
@@ -38,6 +39,8 @@ class LinkedAccelerator(Component):
 
     Members
     -------
+    unlocked : In(1)
+        There is no clock yet to count on: all is to be reset.
     opened : Out(1)
         A host has opened a session; for a LED.
     active : Out(1)
@@ -46,7 +49,12 @@ class LinkedAccelerator(Component):
 
     def __init__(self, accelerator: Accelerator, window: Window, wires: dict[str, Member]):
         self.accelerator, self.window = accelerator, window
-        super().__init__(wires | {"opened": Out(1), "active": Out(1)})
+        super().__init__(wires | {"unlocked": In(1), "opened": Out(1), "active": Out(1)})
+
+    def add(self, m: Module, name: str, part: Part) -> Part:
+        """Add a part of the link, which is reset where there is no clock yet."""
+        m.submodules[name] = ResetInserter(self.unlocked)(part)
+        return part
 
     @abstractmethod
     def receive(self, m: Module) -> tuple[Any, Statements]:
@@ -61,21 +69,20 @@ class LinkedAccelerator(Component):
         m = Module()
         accelerator = self.accelerator
         received, inward = self.receive(m)
-        m.submodules.deframer = deframer = Deframer(self.window)
-        m.submodules.link = link = LinkExecutor(
-            accelerator.config, self.window, loadable=accelerator.loadable
-        )
-        m.submodules.framer = framer = Framer()
+        deframer = self.add(m, "deframer", Deframer(self.window))
+        executor = LinkExecutor(accelerator.config, self.window, loadable=accelerator.loadable)
+        link = self.add(m, "link", executor)
+        framer = self.add(m, "framer", Framer())
         transmitted, outward = self.transmit(m)
-        # It reaches all over the device: that takes a cycle of its own.
-        reset = Signal()
-        m.d.sync += reset.eq(link.reset)
+        # It reaches all over the device: that takes a cycle of its own, from a register to all others and nothing else.
+        reset = Signal(init=1)
+        m.d.sync += reset.eq(link.reset | self.unlocked)
         m.submodules.accelerator = ResetInserter(reset)(accelerator)
         # Memories, checks and the choice of what comes next would else be one long path; bytes are rare. A host that
         # asks whether a frame may come asks the accelerator.
-        m.submodules.request = request = StreamRegister(BEAT)
-        m.submodules.response = response = StreamRegister(BEAT)
-        m.submodules.leaving = leaving = StreamRegister(8)
+        request = self.add(m, "request", StreamRegister(BEAT))
+        response = self.add(m, "response", StreamRegister(BEAT))
+        leaving = self.add(m, "leaving", StreamRegister(8))
         word = word_layout(accelerator.config)
         beat = frame_layout(accelerator.config)
         m.submodules.frames = frames = ResetInserter(reset)(StreamRegister(beat, follows=True))
@@ -145,7 +152,7 @@ class SerialAccelerator(LinkedAccelerator):
         The serial line from the host, 8N1.
     tx : Out(1, init=1)
         The serial line to the host, 8N1.
-    opened, active : Out(1)
+    unlocked, opened, active : In(1) or Out(1)
         Those of :class:`LinkedAccelerator`.
     """
 
@@ -155,12 +162,12 @@ class SerialAccelerator(LinkedAccelerator):
 
     def receive(self, m: Module) -> tuple[Any, Statements]:
         """Add the receiver of the line."""
-        m.submodules.receiver = receiver = UartReceiver(self.divisor)
+        receiver = self.add(m, "receiver", UartReceiver(self.divisor))
         return receiver.bytes, [receiver.rx.eq(self.rx)]
 
     def transmit(self, m: Module) -> tuple[Any, Statements]:
         """Add the transmitter of the line."""
-        m.submodules.transmitter = transmitter = UartTransmitter(self.divisor)
+        transmitter = self.add(m, "transmitter", UartTransmitter(self.divisor))
         return transmitter.bytes, [self.tx.eq(transmitter.tx)]
 
     @staticmethod
@@ -214,7 +221,7 @@ class UsbAccelerator(LinkedAccelerator):
         The wires of the cable.
     pull_up : Out(1)
         Level at the pull-up resistor of D+.
-    opened, active : Out(1)
+    unlocked, opened, active : In(1) or Out(1)
         Those of :class:`LinkedAccelerator`.
     """
 
@@ -224,7 +231,7 @@ class UsbAccelerator(LinkedAccelerator):
 
     def receive(self, m: Module) -> tuple[Any, Statements]:
         """Add the port."""
-        m.submodules.port = port = self.port
+        port = self.add(m, "port", self.port)
         wires = ((self.d_p, port.d_p), (self.d_n, port.d_n))
         return port.received, [inner.i.eq(outer.i) for outer, inner in wires]
 
@@ -267,7 +274,7 @@ class EthernetAccelerator(LinkedAccelerator):
         Wires from the PHY; see :class:`~hwquant.rtl_templates.ethernet.EthernetPort`.
     eth_tx_clk, eth_tx_ctl, eth_tx_data, eth_reset_n : Out(...)
         Wires to the PHY.
-    opened, active : Out(1)
+    unlocked, opened, active : In(1) or Out(1)
         Those of :class:`LinkedAccelerator`.
     """
 
@@ -277,7 +284,7 @@ class EthernetAccelerator(LinkedAccelerator):
 
     def receive(self, m: Module) -> tuple[Any, Statements]:
         """Add the port."""
-        m.submodules.port = port = self.port
+        port = self.add(m, "port", self.port)
         names = [name for name, member in RGMII.items() if member.flow is In]
         return port.received, [getattr(port, name).eq(getattr(self, name)) for name in names]
 
