@@ -106,7 +106,7 @@ def place_and_route(flow: OpenFlow, job: RoutingJob, folder: Path) -> Routed:
 
     A missed clock is not an error: the result says what was reached.
     """
-    run([tool(flow.router), *flow.routing(job)], folder, "routing.log", "nextpnr")
+    run([tool(flow.router), *flow.routing(job), *flow.routed], folder, "routing.log", "nextpnr")
     return flow.report((folder / TIMING).read_text())
 
 

@@ -82,10 +82,12 @@ def add_keeping(m: Module, state: ExecutorState, write: WritePort, read: ReadPor
         m.next = "fetch length"
     with m.State("fetch length"):
         m.d.comb += [read.en.eq(1), read.addr.eq(places[1])]
-        m.d.sync += state.length.eq(read.data)
-        m.next = "fetch status"
-    with m.State("fetch status"):
-        m.d.sync += state.status.eq(read.data)
+        m.next = "keep length"
+    with m.State("keep length"):
+        m.d.sync += state.length.eq(state.kept)
+        m.next = "keep status"
+    with m.State("keep status"):
+        m.d.sync += state.status.eq(state.kept)
         m.next = "status"
 
 

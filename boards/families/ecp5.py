@@ -192,7 +192,6 @@ def _routing(job: RoutingJob) -> list[str]:
         *("--package", word(job.package, "a command line")),
         *("--speed", word(job.speed, "a command line")),
         *("--lpf", job.constraints),
-        *("--textcfg", "top.config"),
         "--timing-allow-fail",
     ]
 
@@ -247,6 +246,7 @@ FAMILY = Family(
         packing=lambda device: ["--compress", "--input", "top.config", "--bit", "top.bit"],
         bitstream="top.bit",
         cell="TRELLIS_COMB",
+        routed=("--textcfg", "top.config"),
     ),
     board_fields=("package", "speed"),
     rgmii=True,

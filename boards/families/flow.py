@@ -131,6 +131,8 @@ class OpenFlow:
         Name of the bitstream.
     cell : str
         The router's name of a LUT's place.
+    routed : tuple of str, optional
+        Arguments of the router that name the file which the packer reads, where there are any.
     """
 
     router: Executable
@@ -139,6 +141,7 @@ class OpenFlow:
     packing: Callable[[Device], list[str]]
     bitstream: str
     cell: str
+    routed: tuple[str, ...] = ()
     report: Callable[[str], Routed] = nextpnr_report
 
 

@@ -62,7 +62,6 @@ def _routing(job: RoutingJob) -> list[str]:
     return [
         *nextpnr_arguments(job),
         *("--vopt", f"cst={job.constraints}"),
-        *("--write", "routed.json"),
         "--timing-allow-fail",
     ]
 
@@ -122,6 +121,7 @@ FAMILY = Family(
         packing=lambda device: ["-d", device.series, "-o", "top.fs", "routed.json"],
         bitstream="top.fs",
         cell="LUT4",
+        routed=("--write", "routed.json"),
     ),
     models=CellModels("gowin/cells_sim.v", ("block_ram.v", "gowin.v")),
     # A flip-flop takes the output of the LUT or ALU in its place, or the place alone, and neighbours share their set or

@@ -158,7 +158,6 @@ def _routing(job: RoutingJob) -> list[str]:
         *nextpnr_arguments(job),
         *("--package", word(job.package, "a command line")),
         *("--pcf", job.constraints),
-        *("--asc", "top.asc"),
         "--timing-allow-fail",
     ]
 
@@ -208,6 +207,7 @@ FAMILY = Family(
         packing=lambda device: ["top.asc", "top.bit"],
         bitstream="top.bit",
         cell="ICESTORM_LC",
+        routed=("--asc", "top.asc"),
     ),
     board_fields=("package",),
     # Ports with default values, which only SystemVerilog has, are left out.

@@ -273,7 +273,7 @@ def test_a_read_waits_for_all_its_words_or_goes_on_where_it_was(gaps, busy):
     requests = requests_of(write)
     # Each read is asked for until it is there: those that come again are answered from the memory.
     requests += [
-        body_of(Request.READ, number, [4]) for number in range(3, 8) for _ in range(9 if busy else 1)
+        body_of(Request.READ, number, [4]) for number in range(3, 8) for _ in range(30 if busy else 1)
     ]
     answers = bench.run(requests)[3:]
     done = {answer[1]: answer[3:] for answer in answers if answer[0] == code(Status.OK)}
