@@ -7,7 +7,7 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
-from hwquant.program.isa import LAYER, OPCODE_BITS, SOURCE, Opcode, fields, program_bits
+from hwquant.program.isa import LAYER, SOURCE, Opcode, fields, opcode_bits, program_bits
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.banks import banks, choice_bits, read_only
 from hwquant.rtl_templates.facts import Facts, MemoryShape
@@ -144,7 +144,7 @@ class Sequencer(Component):
     def _view(self, state: _Registers, opcode: Opcode) -> data.View:
         """The fields of the word, as those of an instruction."""
         layout = instruction_layout(self.config, opcode)
-        return data.View(layout, state.word[OPCODE_BITS:][: layout.size])
+        return data.View(layout, state.word[opcode_bits(self.config) :][: layout.size])
 
     def _fetch(self, m: Module, state: _Registers) -> None:
         """Fetch the next word, unless the one that is there waits."""
@@ -186,7 +186,7 @@ class Sequencer(Component):
 
     def _execute(self, m: Module, state: _Registers) -> None:
         """Execute the word that is there, or let it wait."""
-        opcode = state.word[:OPCODE_BITS]
+        opcode = state.word[: opcode_bits(self.config)]
         with m.If(state.valid & state.running), m.Switch(opcode):
             with m.Case(Opcode.END):
                 m.d.comb += [self.run.done.eq(1), state.wait.eq(1)]

@@ -31,10 +31,18 @@ FORMAT    of the weights: the binary logarithm of the rows that share a word, an
 PRODUCT   of a product: the zero points of its pixels and of its factors (only where the hardware multiplies them)
 TAPS      of a depthwise layer: delay from kernel row to kernel row, outputs of a row, pixels before the first
           output, and pixels after the last
+EXTERNAL  ``address`` in external memory, in beats, where the next MOVE begins
+MOVE      queue a move of ``count`` words between external memory and ``address``... of the memory that its ``kind``
+          names (:class:`MoveKind`). It begins when the moves before it have, and when all tiles before it in the
+          program are finished: their outputs are written
+WAIT      until at most ``moves`` of the moves that were queued are not complete
+WEIGHTS   the weights of the next TILE begin at ``address`` of the weight memory; those of the tiles after it follow
 ========  =====================================================================================================
 
-Those of :data:`BUFFERED` are double-buffered: they take effect with the next TILE that has ``source`` or ``layer`` set;
-those of :data:`LAYER` where the first pixel of that layer comes to what they are for.
+The last four exist where the hardware has a port to external memory; their order is all that keeps moves and tiles
+apart (:mod:`hwquant.program.external`). Those of :data:`BUFFERED` are double-buffered: they take effect with the next
+TILE that has ``source`` or ``layer`` set; those of :data:`LAYER` where the first pixel of that layer comes to what they
+are for.
 """
 
 from __future__ import annotations
@@ -66,7 +74,30 @@ class Opcode(IntEnum):
     TAPS = 11
     FORMAT = 12
     PRODUCT = 13
+    EXTERNAL = 14
+    MOVE = 15
+    WAIT = 16
+    WEIGHTS = 17
 
+
+class MoveKind(IntEnum):
+    """What a MOVE moves, as numbered in its word."""
+
+    WEIGHTS = 0
+    """External memory to weight memory."""
+
+    PARAMETERS = 1
+    """External memory to parameter memory."""
+
+    LOAD = 2
+    """External memory to activation memory."""
+
+    STORE = 3
+    """Activation memory to external memory."""
+
+
+QUEUE = 8
+"""Moves that may be queued and not complete; a MOVE beyond them waits."""
 
 SOURCE = (Opcode.LEVEL, Opcode.PLANE, Opcode.TAPS)
 """Instructions that say how a term's input is read: they take effect with a TILE's ``source``."""
@@ -80,7 +111,6 @@ BUFFERED = (*SOURCE, *LAYER)
 REGISTERS = (*BUFFERED, Opcode.OFFSET, Opcode.COUNT, Opcode.FORMAT)
 """Instructions that set a register, for all tiles until it is set again."""
 
-OPCODE_BITS = 4
 REPEAT_BITS = 12
 LEVELS = 4
 
@@ -119,6 +149,11 @@ factors and pixels by turns; or one factor, and then all pixels. The last five e
 TAIL_BITS = 4
 
 
+def opcode_bits(config: ArrayConfig) -> int:
+    """Width of an opcode: one more bit where there are instructions for external memory."""
+    return _code_bits(fields(config))
+
+
 def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
     """Lay out the instructions that one accelerator has: by opcode the fields, the least significant first."""
     address = Field("address", config.activation_address_bits)
@@ -146,6 +181,14 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
         *(Field(name, config.activation_address_bits, wraps=True) for name in ("step", "jump", "skip")),
     )
     flags = [flag for flag in FLAGS if not absent.get(flag)]
+    weight, parameter = index_bits(config.weight_depth), index_bits(config.parameter_depth)
+    moved = max(weight, parameter, config.activation_address_bits if config.half_depth else 0)
+    external = {
+        Opcode.EXTERNAL: (Field("address", config.external_address_bits),),
+        Opcode.MOVE: (Field("kind", 2), Field("address", moved), Field("count", moved + 1)),
+        Opcode.WAIT: (Field("moves", index_bits(QUEUE)),),
+        Opcode.WEIGHTS: (Field("address", weight),),
+    }
     return {
         Opcode.END: (),
         # Beside those of OUTPUT, in the same places.
@@ -211,12 +254,15 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
             *([Field("odd", 1)] if config.odd_weights == "some" else []),
         ),
         **(products if config.product_bits else {}),
+        **(external if config.external_bits else {}),
     }
 
 
 def program_bits(config: ArrayConfig) -> int:
     """Width of a word of the program memory."""
-    return OPCODE_BITS + max(sum(field.width for field in format_) for format_ in fields(config).values())
+    return opcode_bits(config) + max(
+        sum(field.width for field in format_) for format_ in fields(config).values()
+    )
 
 
 @dataclass(frozen=True)
@@ -240,6 +286,11 @@ class Instruction:
         return " ".join([self.opcode.name, *shown, *flags])
 
 
+def _code_bits(formats: Mapping[Opcode, tuple[Field, ...]]) -> int:
+    """Width of an opcode among the instructions of an accelerator: see :func:`opcode_bits`."""
+    return max(formats).bit_length()
+
+
 def encode(instruction: Instruction, formats: Mapping[Opcode, tuple[Field, ...]]) -> int:
     """Pack an instruction into its word.
 
@@ -255,7 +306,7 @@ def encode(instruction: Instruction, formats: Mapping[Opcode, tuple[Field, ...]]
     DoesNotFit
         A value is outside its field; the message names both.
     """
-    word, position = int(instruction.opcode), OPCODE_BITS
+    word, position = int(instruction.opcode), _code_bits(formats)
     for field in formats[instruction.opcode]:
         value = int(instruction.values[field.name])
         if field.wraps:
@@ -288,10 +339,10 @@ def decode(word: int, formats: Mapping[Opcode, tuple[Field, ...]]) -> Instructio
     HwquantError
         The word has an unknown opcode.
     """
-    code = word & ((1 << OPCODE_BITS) - 1)
+    code = word & ((1 << _code_bits(formats)) - 1)
     if code not in formats:
         raise HwquantError(f"program word {word:#x} has the unknown opcode {code}")
-    opcode, position, values = Opcode(code), OPCODE_BITS, {}
+    opcode, position, values = Opcode(code), _code_bits(formats), {}
     for field in formats[opcode]:
         value = (word >> position) & ((1 << field.width) - 1)
         if field.signed and value >> (field.width - 1):

@@ -12,7 +12,7 @@ from hwquant_testing.small_networks import Net, images
 from hwquant.errors import HwquantError
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.compiler import Compilation, compile_network, lowered_network
-from hwquant.program.config import BIASES, KEY, LATER, SHAPE_FIELDS, SIZES, ArrayConfig
+from hwquant.program.config import BIASES, KEY, LATER, OPTIONAL, SHAPE_FIELDS, SIZES, ArrayConfig
 from hwquant.program.emission import drop_redundant_sets, emit
 from hwquant.program.isa import REGISTERS, Instruction, Opcode
 from hwquant.program.listing import PASSES, listing
@@ -271,8 +271,8 @@ def test_no_format_loads_so_fast_that_a_window_sum_would_miss_its_last_pixel():
 
 
 def test_an_array_is_a_shape_and_sizes_and_its_key_has_them_all():
-    assert {*SHAPE_FIELDS, *SIZES, *BIASES, "strip_bits"} == {*KEY, *LATER}
-    assert len(KEY) + len(LATER) == len(SHAPE_FIELDS) + len(SIZES) + len(BIASES) + 1
+    assert {*SHAPE_FIELDS, *SIZES, *BIASES, *OPTIONAL} == {*KEY, *LATER}
+    assert len(KEY) + len(LATER) == len(SHAPE_FIELDS) + len(SIZES) + len(BIASES) + len(OPTIONAL)
     shape = ArrayShape(4, 6, weight_bits=3)
     assert not any(hasattr(shape, name) for name in SIZES)
     config = ArrayConfig.of(shape, dict.fromkeys(SIZES, 16))
