@@ -184,7 +184,7 @@ def _factors(sweep: Sweep, factors: Placement) -> Iterator[Instruction]:
     what is next; where tensors lie in strips, the row is counted, too.
     """
     assert isinstance(sweep.term, ArrayProduct)
-    pixel, factor = _first_pixel(sweep, sweep.source), _first_factor(sweep, factors)
+    pixel, factor = _first_pixel(sweep, sweep.source, sweep.term.first[0]), _first_factor(sweep, factors)
     following = 1 if sweep.term.held else factor + 1 - pixel
     strips = sweep.source.strip_rows > 0
     column = (sweep.source.stored_shape[2] - 1, following) if strips else (0, 0)
@@ -195,16 +195,18 @@ def _factors(sweep: Sweep, factors: Placement) -> Iterator[Instruction]:
     yield _plane(sweep.source, sweep.source.zero_point)
 
 
-def _first_pixel(sweep: Sweep, place: Placement) -> int:
-    """Address of the first pixel of a product's sweep in a tensor of its shape, whose strips may be others."""
-    row = place.locate(sweep.pixels.y)[1]
+def _first_pixel(sweep: Sweep, place: Placement, first: int) -> int:
+    """Address of the first pixel of a product's sweep in a tensor, whose strips may be others, from a row of it on."""
+    row = place.locate(first + sweep.pixels.y)[1]
     return place.address + place.offset(sweep.block.plane, 0, sweep.pixels.x) + row * place.stored_shape[2]
 
 
 def _first_factor(sweep: Sweep, factors: Placement) -> int:
     """Address of the factor that a product's sweep reads first."""
     assert isinstance(sweep.term, ArrayProduct)
-    return factors.address + sweep.block.plane if sweep.term.held else _first_pixel(sweep, factors)
+    if sweep.term.held:
+        return factors.address + sweep.block.plane
+    return _first_pixel(sweep, factors, sweep.term.first[1])
 
 
 def _product_tile(sweep: Sweep, factors: Placement, *, first: bool) -> Instruction:

@@ -165,12 +165,15 @@ class ArrayProduct:
         The zero points of both.
     held : bool
         Whether there is one factor a channel, which is read once a tile; otherwise there is one for each pixel.
+    first : tuple of int, default (0, 0)
+        The first row of the pixels' tensor that is multiplied, and that of the factors'.
     """
 
     tensor: str
     factors: str
     zero_points: tuple[int, int]
     held: bool
+    first: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, eq=False)

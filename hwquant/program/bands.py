@@ -1,0 +1,160 @@
+"""Consecutive layers computed band by band: which rows of every tensor a band makes and reads.
+
+A *group* of layers is computed in bands: in each, all its layers make some rows. What the group is to leave behind is
+shared out to the bands, row by row; what a layer reads follows from its geometry, so that a band also makes, again,
+the rows that it shares with the band before. Tensors that only the group reads are nowhere whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from hwquant.program.band import hull, own_rows, read_rows, written_rows
+from hwquant.program.layers import ArrayLayer
+
+
+class Role(Enum):
+    """What a tensor is to a group."""
+
+    INSIDE = "inside"
+    """It is inside, whole; if the group makes it, then row after row."""
+
+    LOADED = "loaded"
+    """It is outside, and comes in piece by piece."""
+
+    STORED = "stored"
+    """The group makes it, and it goes outside piece by piece."""
+
+    PASSING = "passing"
+    """The group makes it and reads it, piece by piece, and nobody else does."""
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Consecutive layers that are computed band by band.
+
+    Attributes
+    ----------
+    first : int
+        Number of the first layer.
+    layers : tuple of ArrayLayer
+        The layers.
+    roles : mapping of Role
+        By name, what the tensors are that the layers read or write.
+    heights : mapping of int
+        Rows of these tensors.
+    left : tuple of str
+        Names of the tensors that the group makes for others.
+    """
+
+    first: int
+    layers: tuple[ArrayLayer, ...]
+    roles: Mapping[str, Role]
+    heights: Mapping[str, int]
+    left: tuple[str, ...]
+
+    @property
+    def most_bands(self) -> int:
+        """Bands of a row at least of one of the tensors that are left."""
+        return max((self.heights[name] for name in self.left), default=1)
+
+    def names(self, *roles: Role) -> list[str]:
+        """Names of the tensors that have one of some roles."""
+        return [name for name, role in self.roles.items() if role in roles]
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """What a band of a group makes.
+
+    Attributes
+    ----------
+    made : mapping of range
+        Rows of the layers' outputs, by their numbers in the group; layers that make nothing are left out.
+    held : mapping of range
+        By name of each tensor that is not inside: the rows that the band needs or makes.
+    share : mapping of range
+        By name of each tensor that is left: the rows that are the band's own share.
+    """
+
+    made: Mapping[int, range]
+    held: Mapping[str, range]
+    share: Mapping[str, range]
+
+
+def make_group(
+    layers: Sequence[ArrayLayer],
+    first: int,
+    stop: int,
+    inside: Collection[str],
+    left: Collection[str],
+    heights: Mapping[str, int],
+) -> Group:
+    """Make a group of the layers ``first`` to ``stop - 1``.
+
+    Parameters
+    ----------
+    layers : sequence of ArrayLayer
+        All layers.
+    first, stop : int
+        Numbers of the first layer of the group, and of the one behind the last.
+    inside : collection of str
+        Names of the tensors that are inside.
+    left : collection of str
+        Names of the tensors that the group makes for others.
+    heights : mapping of int
+        Rows of all tensors, by name.
+    """
+    members = tuple(layers[first:stop])
+    made = {layer.tensor for layer in members}
+    names = dict.fromkeys(name for layer in members for name in (*layer.reads, layer.tensor))
+    roles = {}
+    for name in names:
+        if name in inside:
+            roles[name] = Role.INSIDE
+        elif name not in made:
+            roles[name] = Role.LOADED
+        else:
+            roles[name] = Role.STORED if name in left else Role.PASSING
+    return Group(first, members, roles, {name: heights[name] for name in names}, tuple(left))
+
+
+def divide(group: Group, count: int) -> list[Band]:
+    """Divide what a group makes into bands, and find out what each of them makes and reads."""
+    done = dict.fromkeys(group.names(Role.INSIDE), 0)
+    return [_band(group, number, count, done) for number in range(count)]
+
+
+def sample(group: Group, count: int) -> list[Band]:
+    """One of the first, of the last, and of the bands between them: of the sizes that all bands have."""
+    return [_band(group, number, count, {}) for number in sorted({0, count // 2, count - 1})]
+
+
+def _band(group: Group, number: int, count: int, done: dict[str, int]) -> Band:
+    """One band; ``done`` says which rows of tensors inside there are before it, and is brought up to date."""
+    share = {
+        name: range(group.heights[name] * number // count, group.heights[name] * (number + 1) // count)
+        for name in group.left
+    }
+    needed = {name: rows for name, rows in share.items() if rows}
+    made: dict[int, range] = {}
+    for index in reversed(range(len(group.layers))):
+        layer = group.layers[index]
+        rows = needed.get(layer.tensor)
+        if rows is None:
+            continue
+        if group.roles[layer.tensor] is Role.INSIDE:
+            rows = range(done.get(layer.tensor, rows.start), rows.stop)
+        own = own_rows(layer, rows)
+        if not own:
+            continue
+        made[index] = own
+        for name, read in read_rows(layer, own, group.heights).items():
+            needed[name] = hull(needed.get(name), read)
+    for layer in group.layers:
+        if group.roles[layer.tensor] is Role.INSIDE and layer.tensor in needed:
+            done[layer.tensor] = max(done.get(layer.tensor, 0), needed[layer.tensor].stop)
+    held = {name: rows for name, rows in needed.items() if group.roles[name] is not Role.INSIDE}
+    return Band(dict(sorted(made.items())), held, share)

@@ -1,0 +1,370 @@
+"""The plan of an inference whose tensors do not all fit inside: addresses, and every step in order.
+
+:mod:`~hwquant.program.residency` chooses which tensors are inside, and the groups of layers; here what is chosen
+becomes pieces with addresses, and steps that move and compute them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from hwquant.errors import DoesNotFit
+from hwquant.program.array_shape import ArrayShape
+from hwquant.program.band import Held, band
+from hwquant.program.bands import Band, Role, divide
+from hwquant.program.halves import with_waits
+from hwquant.program.layers import ArrayLayer
+from hwquant.program.layout import Lifetime, allocate
+from hwquant.program.mapping import map_layers
+from hwquant.program.residency import Chosen, Residency, Tensors
+from hwquant.program.steps import Compute, Load, Piece, Plan, Receive, Run, Send, Step, Store
+from hwquant.program.traffic import Port, Work
+from hwquant.program.workspace import Workspace, arrange
+from hwquant.qgraph import QGraph
+
+MOST_TRIES = 8
+"""How often a choice is made again, with less room, where what it leaves free lies apart."""
+
+
+def plan_steps(
+    layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape, halves: tuple[int, int], port: Port
+) -> Plan:
+    """Plan an inference.
+
+    Parameters
+    ----------
+    layers : sequence of ArrayLayer
+        The network's layers, from :func:`hwquant.program.lowering.lower`.
+    qgraph : QGraph
+        The network, for its tensors, inputs and outputs.
+    shape : ArrayShape
+        The array, for the lanes of a word, and for what its layers take.
+    halves : tuple of int
+        Words of each half of the activation memory.
+    port : Port
+        How fast words come and go.
+
+    Raises
+    ------
+    DoesNotFit
+        A layer has rows that are too large for the halves.
+    """
+    tensors = Tensors(
+        heights={name: tensor.shape[1] for name, tensor in qgraph.tensors.items()},
+        row_words={
+            name: -(-tensor.shape[0] // shape.lanes) * tensor.shape[2]
+            for name, tensor in qgraph.tensors.items()
+        },
+        inputs=tuple(item.name for item in qgraph.inputs),
+        outputs=tuple(dict.fromkeys(item.tensor for item in qgraph.outputs)),
+    )
+    alone = QGraph(qgraph.name, (), (), (), qgraph.tensors)
+    work = Work(map_layers(layers, alone, shape), shape)
+    room = list(halves)
+    for _ in range(MOST_TRIES):
+        chosen = Residency(layers, tensors, (room[0], room[1]), work, port).choose()
+        layout = _lay_out(chosen, tensors)
+        beyond = [max(0, peak - size) for peak, size in zip(layout.peaks, halves)]
+        if not any(beyond):
+            return _Writer(layers, qgraph, shape.lanes, tensors, halves, chosen, layout).plan()
+        room = [size - more for size, more in zip(room, beyond)]
+        if min(room) <= 0:
+            break
+    raise DoesNotFit(
+        f"network {qgraph.name!r} does not fit into halves of {halves[0]} and {halves[1]} words of the activation "
+        "memory: what is free of them lies apart",
+        resource="activation_depth",
+        needed=sum(halves) + sum(beyond),
+        available=sum(halves),
+        remedy="a larger activation memory",
+    )
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Addresses within the halves.
+
+    Attributes
+    ----------
+    inside : mapping of tuple of int
+        Half and address of each tensor that is inside, by name.
+    blocks : sequence of tuple of int
+        The address of each group's block in both halves.
+    bands : sequence of list of Band
+        The bands of each group.
+    workspaces : sequence of Workspace
+        The slots of each group.
+    peaks : tuple of int
+        Words that each half needs.
+    """
+
+    inside: Mapping[str, tuple[int, int]]
+    blocks: Sequence[tuple[int, int]]
+    bands: Sequence[list[Band]]
+    workspaces: Sequence[Workspace]
+    peaks: tuple[int, int]
+
+
+def _lay_out(chosen: Sequence[Chosen], tensors: Tensors) -> _Layout:
+    """Give addresses to the tensors that are inside, and to the groups' blocks."""
+    bands = [divide(item.group, item.variant.count) for item in chosen]
+    workspaces = [
+        arrange(item.group, own, item.inside, tensors.words, item.variant.passing, item.variant.turns)
+        for item, own in zip(chosen, bands)
+    ]
+    halves: dict[str, int] = {}
+    lives: dict[str, list[int]] = {}
+    for number, item in enumerate(chosen):
+        for name, half in item.inside.items():
+            halves[name] = half
+            lives.setdefault(name, []).append(number)
+    addresses: list[dict[str, int]] = []
+    peaks = []
+    for half in (0, 1):
+        items = [
+            Lifetime(f"tensor {name}", tensors.all_words(name), lives[name][0], lives[name][-1])
+            for name in halves
+            if halves[name] == half
+        ]
+        items += [
+            Lifetime(f"block {number}", workspace.sizes[half], number, number)
+            for number, workspace in enumerate(workspaces)
+        ]
+        places, peak = allocate(items)
+        addresses.append(places)
+        peaks.append(peak)
+    return _Layout(
+        inside={name: (half, addresses[half][f"tensor {name}"]) for name, half in halves.items()},
+        blocks=[
+            (addresses[0][f"block {number}"], addresses[1][f"block {number}"]) for number in range(len(chosen))
+        ],
+        bands=bands,
+        workspaces=workspaces,
+        peaks=(peaks[0], peaks[1]),
+    )
+
+
+@dataclass
+class _Writer:
+    """Writes the steps of an inference."""
+
+    layers: Sequence[ArrayLayer]
+    qgraph: QGraph
+    lanes: int
+    tensors: Tensors
+    halves: tuple[int, int]
+    chosen: Sequence[Chosen]
+    layout: _Layout
+    pieces: dict[str, Piece] = field(default_factory=dict)
+    outside: dict[str, int] = field(default_factory=dict)
+    outside_words: int = 0
+
+    def plan(self) -> Plan:
+        """All steps, and what they are about."""
+        for name, (half, address) in self.layout.inside.items():
+            self._piece(name, name, range(self.tensors.heights[name]), half * self.halves[0] + address)
+        steps = [*self._inputs(), *self._groups(), *self._outputs()]
+        waiting = with_waits(steps, self.pieces, self.lanes, self.halves[0])
+        peak = max((self._end(piece) for piece in self.pieces.values()), default=0)
+        runs = [step.run for step in steps if isinstance(step, Receive | Send | Load | Store)]
+        peak = max([peak, *(run.address + run.count for run in runs)])
+        return Plan(
+            tuple(waiting), self.pieces, self.outside, self.halves[0], peak, self.outside_words
+        )
+
+    def _end(self, piece: Piece) -> int:
+        return piece.address + self.tensors.words(piece.tensor, len(piece.rows))
+
+    def _piece(self, name: str, tensor: str, rows: range, address: int) -> Piece:
+        channels, _, width = self.qgraph.tensors[tensor].shape
+        while name in self.pieces:
+            name += "'"
+        self.pieces[name] = Piece(name, tensor, rows, (channels, len(rows), width), address)
+        return self.pieces[name]
+
+    def _place(self, name: str) -> int:
+        """The number of a tensor's first word outside."""
+        if name not in self.outside:
+            self.outside[name] = self.outside_words
+            self.outside_words += self.tensors.all_words(name)
+        return self.outside[name]
+
+    def _runs(self, piece: Piece, rows: range) -> Iterator[Run]:
+        """Words of some rows of a piece: a run for each plane, or one for all where the piece is the whole tensor."""
+        self._place(piece.tensor)
+        channels, height, width = self.qgraph.tensors[piece.tensor].shape
+        planes = -(-channels // self.lanes)
+        if rows == piece.rows == range(height):
+            yield Run(piece.tensor, 0, piece.address, planes * height * width)
+            return
+        for plane in range(planes):
+            yield Run(
+                piece.tensor,
+                (plane * height + rows.start) * width,
+                piece.address + (plane * len(piece.rows) + rows.start - piece.rows.start) * width,
+                len(rows) * width,
+            )
+
+    # --- the host
+
+    def _inputs(self) -> Iterator[Step]:
+        """The frame, input by input; what is outside goes there chunk by chunk, through the second half."""
+        inside = self.chosen[0].inside if self.chosen else {}
+        steps: list[Step] = []
+        for name in self.tensors.inputs:
+            if name in inside:
+                steps.append(Receive(Run(name, 0, self.pieces[name].address, self._words(name)), last=False))
+                continue
+            self._place(name)
+            address, room = self._free(1, inside)
+            for first in range(0, self._words(name), room):
+                run = Run(name, first, address, min(room, self._words(name) - first))
+                steps += [Receive(run, last=False), Store(run)]
+        final = max(index for index, step in enumerate(steps) if isinstance(step, Receive))
+        for index, step in enumerate(steps):
+            yield replace(step, last=True) if isinstance(step, Receive) and index == final else step
+
+    def _outputs(self) -> Iterator[Step]:
+        """The network's outputs; what is outside comes in chunk by chunk, through the first half."""
+        inside = {
+            name: half
+            for name, half in (self.chosen[-1].inside if self.chosen else {}).items()
+            if name in self.tensors.outputs
+        }
+        names = [item.tensor for item in self.qgraph.outputs]
+        for number, name in enumerate(names, 1):
+            last = number == len(names)
+            if name in inside:
+                yield Send(Run(name, 0, self.pieces[name].address, self._words(name)), last)
+                continue
+            address, room = self._free(0, inside)
+            for first in range(0, self._words(name), room):
+                run = Run(name, first, address, min(room, self._words(name) - first))
+                yield Load(run)
+                yield Send(run, last and first + room >= self._words(name))
+
+    def _words(self, name: str) -> int:
+        return self.tensors.all_words(name)
+
+    def _free(self, half: int, inside: Mapping[str, int]) -> tuple[int, int]:
+        """The largest part of a half that tensors inside leave free: its address, and its words."""
+        taken = sorted(
+            (self.layout.inside[name][1], self.layout.inside[name][1] + self._words(name))
+            for name in inside
+            if inside[name] == half
+        )
+        gaps, before = [], 0
+        for begin, end in [*taken, (self.halves[half], self.halves[half])]:
+            gaps.append((begin - before, before))
+            before = end
+        room, address = max(gaps)
+        if room <= 0:
+            raise DoesNotFit(
+                f"the inputs or outputs of network {self.qgraph.name!r} leave no room to move those that lie outside",
+                resource="activation_depth",
+                needed=sum(self.halves) + 1,
+                available=sum(self.halves),
+                remedy="a larger activation memory",
+            )
+        return half * self.halves[0] + address, room
+
+    # --- groups
+
+    def _groups(self) -> Iterator[Step]:
+        for number in range(len(self.chosen)):
+            yield from self._group(number)
+
+    def _group(self, number: int) -> Iterator[Step]:
+        """A group's bands, one after the other; a band's loads come while the one before is computed."""
+        group = self.chosen[number].group
+        workspace, bands = self.layout.workspaces[number], self.layout.bands[number]
+        turn = dict.fromkeys(workspace.slots, 0)
+        held: dict[str, Piece] = {}
+        loaded = self._loads(number, bands[0], None, turn)
+        yield from _moves(loaded)
+        for index, own in enumerate(bands):
+            before = bands[index - 1] if index else None
+            fresh = {name for name in own.held if before is None or own.held[name] != before.held.get(name)}
+            held |= {piece.tensor: piece for piece, _ in loaded}
+            made = [
+                layer
+                for layer in own.made
+                if group.roles[group.layers[layer].tensor] is Role.INSIDE
+                or group.layers[layer].tensor in fresh
+            ]
+            loaded, position = [], 0
+            if index + 1 < len(bands):
+                loaded = self._loads(number, bands[index + 1], own, turn)
+                position = self._loading_from(number, made, loaded)
+            following = loaded
+            finals = {group.layers[layer].tensor: layer for layer in made}
+            for layer in made:
+                if following and layer >= position:
+                    yield from _moves(following)
+                    following = []
+                yield self._compute(number, layer, own, held, turn)
+                tensor = group.layers[layer].tensor
+                if group.roles[tensor] is Role.STORED and finals[tensor] == layer and own.share[tensor]:
+                    yield from (Store(run) for run in self._runs(held[tensor], own.share[tensor]))
+            for name in group.names(Role.STORED):  # made with a band before, which had the same rows
+                if name not in finals and own.share.get(name):
+                    yield from (Store(run) for run in self._runs(held[name], own.share[name]))
+            yield from _moves(following)
+
+    def _loads(
+        self, number: int, own: Band, before: Band | None, turn: dict[str, int]
+    ) -> list[tuple[Piece, list[Run]]]:
+        """The pieces that a band needs from outside, and did not have in the band before."""
+        group, found = self.chosen[number].group, []
+        for name in group.names(Role.LOADED):
+            if name not in own.held or (before and own.held[name] == before.held.get(name)):
+                continue
+            piece = self._new(number, name, own.held[name], turn)
+            found.append((piece, list(self._runs(piece, piece.rows))))
+        return found
+
+    def _loading_from(
+        self, number: int, made: Sequence[int], loaded: Sequence[tuple[Piece, list[Run]]]
+    ) -> int:
+        """Number of the layer before which the next band's loads may begin, in a band of some layers."""
+        group, workspace = self.chosen[number].group, self.layout.workspaces[number]
+        position = 0
+        names = {piece.tensor for piece, _ in loaded if len(workspace.slots[piece.tensor]) == 1}
+        for index in made:
+            layer = group.layers[index]
+            if workspace.halves[layer.tensor] == 0 or names & set(layer.reads):
+                position = index + 1
+        return position
+
+    def _new(self, number: int, name: str, rows: range, turn: dict[str, int]) -> Piece:
+        """A piece in the next slot of its tensor."""
+        workspace = self.layout.workspaces[number]
+        half, slots = workspace.halves[name], workspace.slots[name]
+        slot = slots[turn[name] % len(slots)]
+        turn[name] += 1
+        whole = len(rows) == self.tensors.heights[name]
+        title = name if whole else f"{name}[{rows.start}:{rows.stop}]"
+        return self._piece(title, name, rows, half * self.halves[0] + self.layout.blocks[number][half] + slot)
+
+    def _compute(
+        self, number: int, index: int, own: Band, held: dict[str, Piece], turn: dict[str, int]
+    ) -> Compute:
+        """One layer of a band."""
+        group = self.chosen[number].group
+        layer = group.layers[index]
+        makers = [other for other in own.made if group.layers[other].tensor == layer.tensor]
+        if group.roles[layer.tensor] is not Role.INSIDE and index == makers[0]:
+            held[layer.tensor] = self._new(number, layer.tensor, own.held[layer.tensor], turn)
+        sources = {name: self._held(name, held) for name in layer.reads}
+        computed = band(layer, own.made[index], sources, self._held(layer.tensor, held))
+        return Compute(computed, layer.name, own.made[index])
+
+    def _held(self, name: str, held: Mapping[str, Piece]) -> Held:
+        piece = held.get(name) or self.pieces[name]
+        return Held(piece.name, piece.rows)
+
+
+def _moves(loaded: Sequence[tuple[Piece, list[Run]]]) -> Iterator[Load]:
+    for _, runs in loaded:
+        yield from (Load(run) for run in runs)

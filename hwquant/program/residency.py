@@ -1,0 +1,346 @@
+"""Which tensors are inside, and which layers are computed together in how many bands: what takes the fewest cycles.
+
+The layers are gone through in order. For every choice of the tensors that are inside and still needed, the best way to
+get there is kept; from it, groups of the next layers are tried, with every choice of where what they leave is to be.
+Tensors stay where they are first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from math import inf
+
+from hwquant.errors import DoesNotFit
+from hwquant.program.bands import Band, Group, Role, make_group, sample
+from hwquant.program.layers import ArrayLayer
+from hwquant.program.traffic import Cost, Port, Work, cost
+from hwquant.program.workspace import PASSING, Passing, Words, Workspace, arrange
+
+MOST_LAYERS = 8
+"""Layers of a group, at most."""
+
+MOST_STATES = 24
+"""Choices of the tensors inside that are kept from layer to layer: the best ones."""
+
+MORE_COUNTS = 3
+"""Numbers of bands that are tried beyond the first that fits."""
+
+MOVED = 1 / 32
+"""What a cycle of the port counts beside one that passes: of two equal choices the one that moves less is better."""
+
+Inside = tuple[tuple[str, int], ...]
+"""Tensors that are inside, by name, and the half of each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """A way to compute a group.
+
+    Attributes
+    ----------
+    count : int
+        Number of bands.
+    passing : {"second", "first", "across"}
+        Where pieces lie that are passed on.
+    turns : {1, 2}
+        Slots of a tensor that is loaded or stored.
+    workspace : Workspace
+        The slots, for the largest pieces.
+    cost : Cost
+        What it costs.
+    """
+
+    count: int
+    passing: Passing
+    turns: int
+    workspace: Workspace
+    cost: Cost
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """A group that is computed.
+
+    Attributes
+    ----------
+    group : Group
+        The group.
+    variant : Variant
+        How.
+    inside : mapping of int
+        The tensors that are inside meanwhile, and their halves.
+    """
+
+    group: Group
+    variant: Variant
+    inside: Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """The best way to have computed the layers so far, for some tensors inside."""
+
+    cycles: float
+    inside: Inside
+    before: _State | None = None
+    chosen: Chosen | None = None
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """What the choice must know of the network's tensors.
+
+    Attributes
+    ----------
+    heights : mapping of int
+        Rows, by name.
+    row_words : mapping of int
+        Words of a row, by name.
+    inputs, outputs : tuple of str
+        Names of the network's inputs and outputs.
+    """
+
+    heights: Mapping[str, int]
+    row_words: Mapping[str, int]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def words(self, name: str, rows: int) -> int:
+        """Words of so many rows of a tensor."""
+        return self.row_words[name] * rows
+
+    def all_words(self, name: str) -> int:
+        """Words of a tensor."""
+        return self.row_words[name] * self.heights[name]
+
+
+@dataclass
+class Residency:
+    """The choice, for one network and array.
+
+    Attributes
+    ----------
+    layers : sequence of ArrayLayer
+        All layers.
+    tensors : Tensors
+        Their tensors.
+    halves : tuple of int
+        Words of each half of the activation memory.
+    work : Work
+        What layers take of the array.
+    port : Port
+        How fast words come and go.
+    """
+
+    layers: Sequence[ArrayLayer]
+    tensors: Tensors
+    halves: tuple[int, int]
+    work: Work
+    port: Port
+    _first: dict[str, int] = field(default_factory=dict)
+    _made: dict[str, int] = field(default_factory=dict)
+    _last: dict[str, int] = field(default_factory=dict)
+    _groups: dict[object, Group] = field(default_factory=dict)
+    _samples: dict[tuple[Group, int], list[Band]] = field(default_factory=dict)
+    _variants: dict[tuple[Group, Inside, int, Passing, int], Variant] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._first |= dict.fromkeys(self.tensors.inputs, -1)
+        for index, layer in enumerate(self.layers):
+            self._first.setdefault(layer.tensor, index)
+            self._made[layer.tensor] = index
+            self._last |= dict.fromkeys(layer.reads, index)
+        self._last |= dict.fromkeys(self.tensors.outputs, len(self.layers))
+
+    def choose(self) -> list[Chosen]:
+        """Choose groups of all layers.
+
+        Raises
+        ------
+        DoesNotFit
+            A layer has rows that are too large for the halves.
+        """
+        best: list[dict[Inside, _State]] = [{} for _ in range(len(self.layers) + 1)]
+        for state in self._starts():
+            best[0][state.inside] = state
+        for border in range(len(self.layers)):
+            kept = sorted(best[border].values(), key=lambda state: state.cycles)[:MOST_STATES]
+            if bare := best[border].get(()):
+                kept.append(bare)
+            for state in dict.fromkeys(kept):
+                for stop, reached in self._groups_from(state, border):
+                    known = best[stop].get(reached.inside)
+                    if known is None or reached.cycles < known.cycles:
+                        best[stop][reached.inside] = reached
+        ends = [(state.cycles + self._sent(state), state) for state in best[-1].values()]
+        if not ends:
+            self._refuse(max(border for border, states in enumerate(best) if states))
+        state: _State | None = min(ends, key=lambda item: item[0])[1]
+        chosen = []
+        while state and state.chosen:
+            chosen.append(state.chosen)
+            state = state.before
+        return chosen[::-1]
+
+    def _refuse(self, border: int) -> None:
+        layer = self.layers[border]
+        rows = {name: self.tensors.row_words[name] for name in (*layer.reads, layer.tensor)}
+        shown = ", ".join(f"{name!r} has rows of {words} words" for name, words in rows.items())
+        raise DoesNotFit(
+            f"layer {layer.name!r} cannot be computed in bands: a row of its output, and what it is computed of, do "
+            f"not fit into halves of {self.halves[0]} and {self.halves[1]} words of the activation memory ({shown})",
+            resource="activation_depth",
+            needed=sum(self.halves) + 1,
+            available=sum(self.halves),
+            remedy="a larger activation memory",
+        )
+
+    def _starts(self) -> Iterator[_State]:
+        """Where the network's inputs may be."""
+        for halves in product((1, 0, None), repeat=len(self.tensors.inputs)):
+            inside = {name: half for name, half in zip(self.tensors.inputs, halves) if half is not None}
+            outside = [name for name in self.tensors.inputs if name not in inside]
+            if self._fits(inside, (0, 0)):
+                words = sum(self.tensors.all_words(name) for name in outside)
+                yield _State(words * self.port.word * (1 + MOVED), tuple(sorted(inside.items())))
+
+    def _sent(self, state: _State) -> float:
+        """Cycles in which outputs come in from outside."""
+        inside = dict(state.inside)
+        outside = {name for name in self.tensors.outputs if name not in inside}
+        return sum(self.tensors.all_words(name) for name in outside) * self.port.word * (1 + MOVED)
+
+    def _fits(self, inside: Mapping[str, int], sizes: tuple[int, int]) -> bool:
+        return all(size <= room for size, room in zip(sizes, self._room(inside)))
+
+    def _room(self, inside: Mapping[str, int]) -> tuple[int, int]:
+        """Words that tensors inside leave in each half."""
+        room = list(self.halves)
+        for name, half in inside.items():
+            room[half] -= self.tensors.all_words(name)
+        return room[0], room[1]
+
+    def _groups_from(self, state: _State, first: int) -> Iterator[tuple[int, _State]]:
+        """The groups that may come next, and what is reached with them."""
+        inside = dict(state.inside)
+        for stop in range(first + 1, min(first + MOST_LAYERS, len(self.layers)) + 1):
+            made = dict.fromkeys(layer.tensor for layer in self.layers[first:stop])
+            left = [name for name in made if self._last.get(name, -1) >= stop or self._made[name] >= stop]
+            if stop > first + 1 and not self._worthwhile(made, left):
+                continue
+            for halves in self._options(left, inside, first, stop):
+                new = {name: half for name, half in zip(left, halves) if half is not None}
+                meanwhile = inside | new
+                room = self._room(meanwhile)
+                if min(room) < 0:
+                    continue
+                variant = self._best(self._group(first, stop, meanwhile, left), meanwhile, room)
+                if variant is None:
+                    continue
+                after = {name: half for name, half in meanwhile.items() if self._last.get(name, -1) >= stop}
+                after |= {name: half for name, half in new.items() if self._made[name] >= stop}
+                spent = variant.cost.cycles + MOVED * self._moved(variant.cost)
+                chosen = Chosen(self._group(first, stop, meanwhile, left), variant, meanwhile)
+                yield (
+                    stop,
+                    _State(state.cycles + spent, tuple(sorted(after.items())), state, chosen),
+                )
+
+    def _moved(self, spent: Cost) -> float:
+        return (spent.loaded + spent.stored) * self.port.word + spent.weights * self.port.weights
+
+    def _worthwhile(self, made: Mapping[str, None], left: Sequence[str]) -> bool:
+        """Whether layers pass on, as a group, what is large enough to be in the way whole."""
+        passed = [self.tensors.all_words(name) for name in made if name not in left]
+        return max(passed, default=0) > min(self.halves) // 3
+
+    def _options(
+        self, left: Sequence[str], inside: Mapping[str, int], first: int, stop: int
+    ) -> Iterator[tuple[int | None, ...]]:
+        """Halves in which what a group leaves may be; None where it is outside."""
+        each: list[tuple[int | None, ...]] = []
+        for name in left:
+            if self._first[name] < first:  # another group has begun with it
+                each.append((inside.get(name),) if name in inside else ())
+            elif self._made[name] >= stop:
+                each.append((1, 0))
+            else:
+                each.append((1, 0, None))
+        if len(left) <= 2:
+            yield from product(*each)
+            return
+        for choice in (1, 0, None):
+            if all(choice in options or len(options) == 1 for options in each):
+                yield tuple(choice if choice in options else options[0] for options in each)
+
+    def _group(self, first: int, stop: int, inside: Mapping[str, int], left: Sequence[str]) -> Group:
+        names = dict.fromkeys(
+            name for layer in self.layers[first:stop] for name in (*layer.reads, layer.tensor)
+        )
+        key = first, stop, tuple(name for name in names if name in inside)
+        if key not in self._groups:
+            self._groups[key] = make_group(self.layers, first, stop, inside, left, self.tensors.heights)
+        return self._groups[key]
+
+    def _best(self, group: Group, inside: Mapping[str, int], room: tuple[int, int]) -> Variant | None:
+        """The cheapest way to compute a group with so much room."""
+        moved = group.names(Role.LOADED, Role.STORED)
+        passing: tuple[Passing, ...] = PASSING if group.names(Role.PASSING) else ("second",)
+        best, least, more = None, inf, MORE_COUNTS
+        for count in self._counts(group, bool(moved)):
+            if self._too_large(group, count, room):
+                continue
+            fits = False
+            for turns in (2, 1) if moved and count > 1 else (1,):
+                for where in passing:
+                    variant = self._variant(group, inside, count, where, turns)
+                    if all(size <= words for size, words in zip(variant.workspace.sizes, room)):
+                        fits = True
+                        spent = variant.cost.cycles + MOVED * self._moved(variant.cost)
+                        if spent < least:
+                            best, least = variant, spent
+                if fits:
+                    break
+            more -= fits
+            if fits and more == 0:
+                break
+        return best
+
+    def _counts(self, group: Group, moved: bool) -> Iterator[int]:
+        """Numbers of bands to try."""
+        most = group.most_bands
+        if not moved and not group.names(Role.PASSING):
+            yield 1
+            return
+        count = 1 if len(group.layers) == 1 else 2
+        while count < most:
+            yield count
+            count = count + 1 if count < 4 else -(-count * 5 // 4)
+        yield most
+
+    def _too_large(self, group: Group, count: int, room: tuple[int, int]) -> bool:
+        """Whether an equal share of a tensor is too large already; of single rows that is left to be seen."""
+        if count >= group.most_bands:
+            return False
+        for name, role in group.roles.items():
+            most = {Role.STORED: room[1], Role.LOADED: room[0], Role.PASSING: max(room)}.get(role)
+            if most is not None and self.tensors.words(name, group.heights[name] // count) > most:
+                return True
+        return False
+
+    def _variant(
+        self, group: Group, inside: Mapping[str, int], count: int, passing: Passing, turns: int
+    ) -> Variant:
+        own = tuple((name, inside[name]) for name in group.names(Role.INSIDE))
+        key = group, own, count, passing, turns
+        if key not in self._variants:
+            if (group, count) not in self._samples:
+                self._samples[group, count] = sample(group, count)
+            bands = self._samples[group, count]
+            words: Words = self.tensors.words
+            workspace = arrange(group, bands, dict(own), words, passing, turns)
+            spent = cost(group, bands, count, workspace, words, self.work, self.port)
+            self._variants[key] = Variant(count, passing, turns, workspace, spent)
+        return self._variants[key]
