@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 from hwquant.program.band import hull, own_rows, read_rows, written_rows
 from hwquant.program.layers import ArrayLayer
@@ -59,6 +60,15 @@ class Group:
     def most_bands(self) -> int:
         """Bands of a row at least of one of the tensors that are left."""
         return max((self.heights[name] for name in self.left), default=1)
+
+    @cached_property
+    def uses(self) -> Mapping[str, tuple[int, int]]:
+        """By name of each tensor: numbers of the first and the last of the group's layers that make or read it."""
+        uses: dict[str, tuple[int, int]] = {}
+        for index, layer in enumerate(self.layers):
+            for name in (*layer.reads, layer.tensor):
+                uses[name] = uses.get(name, (index, index))[0], index
+        return uses
 
     def names(self, *roles: Role) -> list[str]:
         """Names of the tensors that have one of some roles."""
@@ -128,7 +138,7 @@ def divide(group: Group, count: int) -> list[Band]:
 
 
 def sample(group: Group, count: int) -> list[Band]:
-    """One of the first, of the last, and of the bands between them: of the sizes that all bands have."""
+    """The first band, the last, and one of those between them: about of the sizes that all bands have."""
     return [_band(group, number, count, {}) for number in sorted({0, count // 2, count - 1})]
 
 

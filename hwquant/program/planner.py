@@ -15,13 +15,16 @@ from hwquant.program.band import Held, band
 from hwquant.program.bands import Band, Role, divide
 from hwquant.program.halves import with_waits
 from hwquant.program.layers import ArrayLayer
-from hwquant.program.layout import Lifetime, allocate
+from hwquant.program.layout import Lifetime, allocate_within
 from hwquant.program.mapping import map_layers
 from hwquant.program.residency import Chosen, Residency, Tensors
 from hwquant.program.steps import Compute, Load, Piece, Plan, Receive, Run, Send, Step, Store
 from hwquant.program.traffic import Port, Work
-from hwquant.program.workspace import Workspace, arrange
+from hwquant.program.workspace import Workspace, arrange, needs
 from hwquant.qgraph import QGraph
+
+MORE_BANDS = 4
+"""Bands more than were chosen that are tried where those are too large."""
 
 MOST_TRIES = 8
 """How often a choice is made again, with less room, where what it leaves free lies apart."""
@@ -64,7 +67,7 @@ def plan_steps(
     room = list(halves)
     for _ in range(MOST_TRIES):
         chosen = Residency(layers, tensors, (room[0], room[1]), work, port).choose()
-        layout = _lay_out(chosen, tensors)
+        layout = _lay_out(chosen, tensors, halves)
         beyond = [max(0, peak - size) for peak, size in zip(layout.peaks, halves)]
         if not any(beyond):
             return _Writer(layers, qgraph, shape.lanes, tensors, halves, chosen, layout).plan()
@@ -106,36 +109,36 @@ class _Layout:
     peaks: tuple[int, int]
 
 
-def _lay_out(chosen: Sequence[Chosen], tensors: Tensors) -> _Layout:
+def _lay_out(chosen: Sequence[Chosen], tensors: Tensors, halves: tuple[int, int]) -> _Layout:
     """Give addresses to the tensors that are inside, and to the groups' blocks."""
-    bands = [divide(item.group, item.variant.count) for item in chosen]
-    workspaces = [
-        arrange(item.group, own, item.inside, tensors.words, item.variant.passing, item.variant.turns)
-        for item, own in zip(chosen, bands)
-    ]
-    halves: dict[str, int] = {}
+    bands, workspaces = [], []
+    for item in chosen:
+        own, workspace = _settled(item, tensors, halves)
+        bands.append(own)
+        workspaces.append(workspace)
+    where: dict[str, int] = {}
     lives: dict[str, list[int]] = {}
     for number, item in enumerate(chosen):
         for name, half in item.inside.items():
-            halves[name] = half
+            where[name] = half
             lives.setdefault(name, []).append(number)
     addresses: list[dict[str, int]] = []
     peaks = []
     for half in (0, 1):
         items = [
             Lifetime(f"tensor {name}", tensors.all_words(name), lives[name][0], lives[name][-1])
-            for name in halves
-            if halves[name] == half
+            for name in where
+            if where[name] == half
         ]
         items += [
             Lifetime(f"block {number}", workspace.sizes[half], number, number)
             for number, workspace in enumerate(workspaces)
         ]
-        places, peak = allocate(items)
+        places, peak = allocate_within(items, halves[half])
         addresses.append(places)
         peaks.append(peak)
     return _Layout(
-        inside={name: (half, addresses[half][f"tensor {name}"]) for name, half in halves.items()},
+        inside={name: (half, addresses[half][f"tensor {name}"]) for name, half in where.items()},
         blocks=[
             (addresses[0][f"block {number}"], addresses[1][f"block {number}"]) for number in range(len(chosen))
         ],
@@ -143,6 +146,22 @@ def _lay_out(chosen: Sequence[Chosen], tensors: Tensors) -> _Layout:
         workspaces=workspaces,
         peaks=(peaks[0], peaks[1]),
     )
+
+
+def _settled(item: Chosen, tensors: Tensors, halves: tuple[int, int]) -> tuple[list[Band], Workspace]:
+    """A group's bands, and its slots: a few bands more where some are larger than those that were looked at."""
+    room = list(halves)
+    for name, half in item.inside.items():
+        room[half] -= tensors.all_words(name)
+    variant = item.variant
+    most = min(variant.group.most_bands, variant.count + MORE_BANDS)
+    for count in range(variant.count, most + 1):
+        bands = divide(variant.group, count)
+        need = needs(bands, count, tensors.words)
+        workspace = arrange(variant.group, need, item.inside, variant.passing, variant.turns)
+        if workspace.sizes[0] <= room[0] and workspace.sizes[1] <= room[1]:
+            break
+    return bands, workspace
 
 
 @dataclass
@@ -277,7 +296,7 @@ class _Writer:
 
     def _group(self, number: int) -> Iterator[Step]:
         """A group's bands, one after the other; a band's loads come while the one before is computed."""
-        group = self.chosen[number].group
+        group = self.chosen[number].variant.group
         workspace, bands = self.layout.workspaces[number], self.layout.bands[number]
         turn = dict.fromkeys(workspace.slots, 0)
         held: dict[str, Piece] = {}
@@ -316,7 +335,7 @@ class _Writer:
         self, number: int, own: Band, before: Band | None, turn: dict[str, int]
     ) -> list[tuple[Piece, list[Run]]]:
         """The pieces that a band needs from outside, and did not have in the band before."""
-        group, found = self.chosen[number].group, []
+        group, found = self.chosen[number].variant.group, []
         for name in group.names(Role.LOADED):
             if name not in own.held or (before and own.held[name] == before.held.get(name)):
                 continue
@@ -328,7 +347,7 @@ class _Writer:
         self, number: int, made: Sequence[int], loaded: Sequence[tuple[Piece, list[Run]]]
     ) -> int:
         """Number of the layer before which the next band's loads may begin, in a band of some layers."""
-        group, workspace = self.chosen[number].group, self.layout.workspaces[number]
+        group, workspace = self.chosen[number].variant.group, self.layout.workspaces[number]
         position = 0
         names = {piece.tensor for piece, _ in loaded if len(workspace.slots[piece.tensor]) == 1}
         for index in made:
@@ -351,7 +370,7 @@ class _Writer:
         self, number: int, index: int, own: Band, held: dict[str, Piece], turn: dict[str, int]
     ) -> Compute:
         """One layer of a band."""
-        group = self.chosen[number].group
+        group = self.chosen[number].variant.group
         layer = group.layers[index]
         makers = [other for other in own.made if group.layers[other].tensor == layer.tensor]
         if group.roles[layer.tensor] is not Role.INSIDE and index == makers[0]:

@@ -7,22 +7,26 @@ Tensors stay where they are first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
-from math import inf
 
 from hwquant.errors import DoesNotFit
 from hwquant.program.bands import Band, Group, Role, make_group, sample
 from hwquant.program.layers import ArrayLayer
 from hwquant.program.traffic import Cost, Port, Work, cost
-from hwquant.program.workspace import PASSING, Passing, Words, Workspace, arrange
+from hwquant.program.workspace import PASSING, Needs, Passing, Workspace, arrange, needs
 
 MOST_LAYERS = 8
 """Layers of a group, at most."""
 
-MOST_STATES = 24
+MOST_STATES = 12
 """Choices of the tensors inside that are kept from layer to layer: the best ones."""
+
+LARGE = 1 / 6
+"""Share of a half from which on a tensor is large."""
 
 MORE_COUNTS = 3
 """Numbers of bands that are tried beyond the first that fits."""
@@ -40,6 +44,10 @@ class Variant:
 
     Attributes
     ----------
+    of : Residency
+        The choice that it is a part of.
+    group : Group
+        The group.
     count : int
         Number of bands.
     passing : {"second", "first", "across"}
@@ -48,15 +56,21 @@ class Variant:
         Slots of a tensor that is loaded or stored.
     workspace : Workspace
         The slots, for the largest pieces.
-    cost : Cost
-        What it costs.
     """
 
+    of: Residency
+    group: Group
     count: int
     passing: Passing
     turns: int
     workspace: Workspace
-    cost: Cost
+
+    @cached_property
+    def cost(self) -> Cost:
+        """What it costs."""
+        words, work, port = self.of.tensors.words, self.of.work, self.of.port
+        bands = self.of.bands(self.group, self.count)
+        return cost(self.group, bands, self.count, self.workspace, words, work, port)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,15 +79,12 @@ class Chosen:
 
     Attributes
     ----------
-    group : Group
-        The group.
     variant : Variant
-        How.
+        The group, and how it is computed.
     inside : mapping of int
         The tensors that are inside meanwhile, and their halves.
     """
 
-    group: Group
     variant: Variant
     inside: Mapping[str, int]
 
@@ -142,9 +153,12 @@ class Residency:
     _first: dict[str, int] = field(default_factory=dict)
     _made: dict[str, int] = field(default_factory=dict)
     _last: dict[str, int] = field(default_factory=dict)
+    _crossing: list[list[str]] = field(default_factory=list)
     _groups: dict[object, Group] = field(default_factory=dict)
-    _samples: dict[tuple[Group, int], list[Band]] = field(default_factory=dict)
-    _variants: dict[tuple[Group, Inside, int, Passing, int], Variant] = field(default_factory=dict)
+    _samples: dict[tuple[int, int, int], list[Band]] = field(default_factory=dict)
+    _sizes: dict[tuple[int, int, int], Needs] = field(default_factory=dict)
+    _tried: dict[Group, list[int]] = field(default_factory=dict)
+    _variants: dict[tuple[Group, tuple[int, ...], int, Passing, int], Variant] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._first |= dict.fromkeys(self.tensors.inputs, -1)
@@ -153,6 +167,8 @@ class Residency:
             self._made[layer.tensor] = index
             self._last |= dict.fromkeys(layer.reads, index)
         self._last |= dict.fromkeys(self.tensors.outputs, len(self.layers))
+        for border in range(len(self.layers) + 1):
+            self._crossing.append([name for name, last in self._last.items() if self._first[name] < border <= last])
 
     def choose(self) -> list[Chosen]:
         """Choose groups of all layers.
@@ -228,8 +244,8 @@ class Residency:
         for stop in range(first + 1, min(first + MOST_LAYERS, len(self.layers)) + 1):
             made = dict.fromkeys(layer.tensor for layer in self.layers[first:stop])
             left = [name for name in made if self._last.get(name, -1) >= stop or self._made[name] >= stop]
-            if stop > first + 1 and not self._worthwhile(made, left):
-                continue
+            if stop > first + 1 and not self._worthwhile(first, stop - 1):
+                break
             for halves in self._options(left, inside, first, stop):
                 new = {name: half for name, half in zip(left, halves) if half is not None}
                 meanwhile = inside | new
@@ -241,20 +257,18 @@ class Residency:
                     continue
                 after = {name: half for name, half in meanwhile.items() if self._last.get(name, -1) >= stop}
                 after |= {name: half for name, half in new.items() if self._made[name] >= stop}
-                spent = variant.cost.cycles + MOVED * self._moved(variant.cost)
-                chosen = Chosen(self._group(first, stop, meanwhile, left), variant, meanwhile)
-                yield (
-                    stop,
-                    _State(state.cycles + spent, tuple(sorted(after.items())), state, chosen),
-                )
+                chosen = Chosen(variant, meanwhile)
+                cycles = state.cycles + self._spent(variant.cost)
+                yield stop, _State(cycles, tuple(sorted(after.items())), state, chosen)
 
-    def _moved(self, spent: Cost) -> float:
-        return (spent.loaded + spent.stored) * self.port.word + spent.weights * self.port.weights
+    def _spent(self, cost: Cost) -> float:
+        moved = (cost.loaded + cost.stored) * self.port.word + cost.weights * self.port.weights
+        return cost.cycles + MOVED * moved
 
-    def _worthwhile(self, made: Mapping[str, None], left: Sequence[str]) -> bool:
-        """Whether layers pass on, as a group, what is large enough to be in the way whole."""
-        passed = [self.tensors.all_words(name) for name in made if name not in left]
-        return max(passed, default=0) > min(self.halves) // 3
+    def _worthwhile(self, first: int, border: int) -> bool:
+        """Whether what layers from ``first`` on hand over a border is so large that it is better not whole."""
+        handed = (name for name in self._crossing[border] if self._first[name] >= first)
+        return max(map(self.tensors.all_words, handed), default=0) > LARGE * min(self.halves)
 
     def _options(
         self, left: Sequence[str], inside: Mapping[str, int], first: int, stop: int
@@ -275,7 +289,7 @@ class Residency:
             if all(choice in options or len(options) == 1 for options in each):
                 yield tuple(choice if choice in options else options[0] for options in each)
 
-    def _group(self, first: int, stop: int, inside: Mapping[str, int], left: Sequence[str]) -> Group:
+    def _group(self, first: int, stop: int, inside: Collection[str], left: Sequence[str]) -> Group:
         names = dict.fromkeys(
             name for layer in self.layers[first:stop] for name in (*layer.reads, layer.tensor)
         )
@@ -285,62 +299,56 @@ class Residency:
         return self._groups[key]
 
     def _best(self, group: Group, inside: Mapping[str, int], room: tuple[int, int]) -> Variant | None:
-        """The cheapest way to compute a group with so much room."""
-        moved = group.names(Role.LOADED, Role.STORED)
-        passing: tuple[Passing, ...] = PASSING if group.names(Role.PASSING) else ("second",)
-        best, least, more = None, inf, MORE_COUNTS
-        for count in self._counts(group, bool(moved)):
-            if self._too_large(group, count, room):
-                continue
-            fits = False
-            for turns in (2, 1) if moved and count > 1 else (1,):
-                for where in passing:
-                    variant = self._variant(group, inside, count, where, turns)
-                    if all(size <= words for size, words in zip(variant.workspace.sizes, room)):
-                        fits = True
-                        spent = variant.cost.cycles + MOVED * self._moved(variant.cost)
-                        if spent < least:
-                            best, least = variant, spent
-                if fits:
-                    break
-            more -= fits
-            if fits and more == 0:
-                break
-        return best
+        """The cheapest way to compute a group with so much room: with as few bands as fit, or a few more."""
+        counts = self._counts(group)
+        first = bisect_left(counts, True, key=lambda count: any(self.fitting(group, inside, count, room, 1)))
+        variants: list[Variant] = []
+        for count in counts[first : first + MORE_COUNTS]:
+            fits = list(self.fitting(group, inside, count, room, 2)) if count > 1 else []
+            variants += fits or self.fitting(group, inside, count, room, 1)
+        return min(variants, key=lambda variant: self._spent(variant.cost), default=None)
 
-    def _counts(self, group: Group, moved: bool) -> Iterator[int]:
+    def fitting(
+        self, group: Group, inside: Mapping[str, int], count: int, room: tuple[int, int], turns: int
+    ) -> Iterator[Variant]:
+        """The variants of so many bands and slots that fit into a room."""
+        need = self._needs(group, count)
+        for role, most in ((Role.LOADED, room[0]), (Role.STORED, room[1])):
+            if turns * sum(need.sizes.get(name, 0) for name in group.names(role)) > most:
+                return
+        own = tuple(inside[name] for name in group.names(Role.INSIDE))
+        for passing in PASSING if group.names(Role.PASSING) else PASSING[:1]:
+            key = group, own, count, passing, turns
+            if key not in self._variants:
+                workspace = arrange(group, need, inside, passing, turns)
+                self._variants[key] = Variant(self, group, count, passing, turns, workspace)
+            size = self._variants[key].workspace.sizes
+            if size[0] <= room[0] and size[1] <= room[1]:
+                yield self._variants[key]
+
+    def _counts(self, group: Group) -> list[int]:
         """Numbers of bands to try."""
-        most = group.most_bands
-        if not moved and not group.names(Role.PASSING):
-            yield 1
-            return
-        count = 1 if len(group.layers) == 1 else 2
-        while count < most:
-            yield count
-            count = count + 1 if count < 4 else -(-count * 5 // 4)
-        yield most
+        if group not in self._tried:
+            most = group.most_bands
+            if not group.names(Role.LOADED, Role.STORED, Role.PASSING):
+                most = 1
+            counts, count = [], 1 if len(group.layers) == 1 else 2
+            while count < most:
+                counts.append(count)
+                count = count + 1 if count < 4 else -(-count * 5 // 4)
+            self._tried[group] = [*counts, most]
+        return self._tried[group]
 
-    def _too_large(self, group: Group, count: int, room: tuple[int, int]) -> bool:
-        """Whether an equal share of a tensor is too large already; of single rows that is left to be seen."""
-        if count >= group.most_bands:
-            return False
-        for name, role in group.roles.items():
-            most = {Role.STORED: room[1], Role.LOADED: room[0], Role.PASSING: max(room)}.get(role)
-            if most is not None and self.tensors.words(name, group.heights[name] // count) > most:
-                return True
-        return False
+    def bands(self, group: Group, count: int) -> list[Band]:
+        """Some of a group's bands, which do not depend on what is inside."""
+        stop = group.first + len(group.layers)
+        key = group.first, stop, count
+        if key not in self._samples:
+            self._samples[key] = sample(self._group(group.first, stop, (), group.left), count)
+        return self._samples[key]
 
-    def _variant(
-        self, group: Group, inside: Mapping[str, int], count: int, passing: Passing, turns: int
-    ) -> Variant:
-        own = tuple((name, inside[name]) for name in group.names(Role.INSIDE))
-        key = group, own, count, passing, turns
-        if key not in self._variants:
-            if (group, count) not in self._samples:
-                self._samples[group, count] = sample(group, count)
-            bands = self._samples[group, count]
-            words: Words = self.tensors.words
-            workspace = arrange(group, bands, dict(own), words, passing, turns)
-            spent = cost(group, bands, count, workspace, words, self.work, self.port)
-            self._variants[key] = Variant(count, passing, turns, workspace, spent)
-        return self._variants[key]
+    def _needs(self, group: Group, count: int) -> Needs:
+        key = group.first, group.first + len(group.layers), count
+        if key not in self._sizes:
+            self._sizes[key] = needs(self.bands(group, count), count, self.tensors.words)
+        return self._sizes[key]

@@ -7,8 +7,9 @@ for the time from what makes them to what reads them last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, get_args
 
 from hwquant.program.bands import Band, Group, Role
@@ -42,21 +43,51 @@ class Workspace:
     sizes: tuple[int, int]
 
 
-def arrange(
-    group: Group, bands: Sequence[Band], inside: Mapping[str, int], words: Words, passing: Passing, turns: int
-) -> Workspace:
+@dataclass(frozen=True)
+class Needs:
+    """What the bands of a group need of slots.
+
+    Attributes
+    ----------
+    count : int
+        Number of bands.
+    sizes : mapping of int
+        Words of the largest piece of each tensor, by name.
+    kept : collection of str
+        Names of the tensors of which a band and the one before it have the same rows, and so the same piece.
+    """
+
+    count: int
+    sizes: Mapping[str, int]
+    kept: Collection[str]
+
+
+def needs(bands: Sequence[Band], count: int, words: Words) -> Needs:
+    """Find out what bands need: all ``count`` of a group, or some that are as large as any."""
+    rows: dict[str, int] = {}
+    for band in bands:
+        for name, held in band.held.items():
+            rows[name] = max(rows.get(name, 0), len(held))
+    kept = {
+        name
+        for one, other in pairwise(bands)
+        for name, held in one.held.items()
+        if held == other.held.get(name)
+    }
+    return Needs(count, {name: words(name, most) for name, most in rows.items()}, kept)
+
+
+def arrange(group: Group, need: Needs, inside: Mapping[str, int], passing: Passing, turns: int) -> Workspace:
     """Lay out the slots of a group.
 
     Parameters
     ----------
     group : Group
         The group.
-    bands : sequence of Band
-        Its bands, or some that are as large as any.
+    need : Needs
+        What its bands need.
     inside : mapping of int
         The half of each tensor that is inside, by name.
-    words : callable
-        Words of so many rows of a tensor.
     passing : {"second", "first", "across"}
         Where pieces lie that are passed on.
     turns : {1, 2}
@@ -65,24 +96,31 @@ def arrange(
     halves = _halves(group, inside, passing)
     last = len(group.layers) - 1
     items: tuple[list[Lifetime], list[Lifetime]] = [], []
-    for name in group.names(Role.LOADED, Role.STORED, Role.PASSING):
-        size = max((words(name, len(band.held[name])) for band in bands if name in band.held), default=0)
-        moved = group.roles[name] is not Role.PASSING
-        kept = any(
-            name in one.held and one.held[name] == other.held.get(name)
-            for one, other in zip(bands, bands[1:])
-        )
-        first, final = (0, last) if moved or kept else _used(group, name)
-        for turn in range(turns if moved and len(bands) > 1 else 1):
+    for name, role in group.roles.items():
+        if role is Role.INSIDE:
+            continue
+        size, moved = need.sizes.get(name, 0), role is not Role.PASSING
+        first, final = (0, last) if moved or name in need.kept else group.uses[name]
+        for turn in range(turns if moved and need.count > 1 else 1):
             items[halves[name]].append(Lifetime(f"{turn}{name}", size, first, final))
     slots: dict[str, tuple[int, ...]] = {}
     sizes = []
     for half in items:
-        addresses, size = allocate(half)
+        alike = len({(item.birth, item.death) for item in half}) <= 1
+        addresses, size = _side_by_side(half) if alike else allocate(half)
         sizes.append(size)
         for item in half:
             slots[item.name[1:]] = (*slots.get(item.name[1:], ()), addresses[item.name])
     return Workspace(halves, slots, (sizes[0], sizes[1]))
+
+
+def _side_by_side(items: Sequence[Lifetime]) -> tuple[dict[str, int], int]:
+    """Addresses of what is all there at the same time."""
+    addresses, address = {}, 0
+    for item in items:
+        addresses[item.name] = address
+        address += item.words
+    return addresses, address
 
 
 def _halves(group: Group, inside: Mapping[str, int], passing: Passing) -> dict[str, int]:
@@ -94,10 +132,3 @@ def _halves(group: Group, inside: Mapping[str, int], passing: Passing) -> dict[s
             across = 1 - halves[layer.reads[0]]
             halves[layer.tensor] = {"second": 1, "first": 0, "across": across}[passing]
     return halves
-
-
-def _used(group: Group, name: str) -> tuple[int, int]:
-    """Numbers of the first layer of a group that makes a tensor, and of the last that reads it."""
-    made = [index for index, layer in enumerate(group.layers) if layer.tensor == name]
-    read = [index for index, layer in enumerate(group.layers) if name in layer.reads]
-    return made[0], max(made[-1], *read, made[0])
