@@ -56,10 +56,14 @@ class Group:
     heights: Mapping[str, int]
     left: tuple[str, ...]
 
-    @property
-    def most_bands(self) -> int:
-        """Bands of a row at least of one of the tensors that are left."""
+    @cached_property
+    def height(self) -> int:
+        """Rows of the highest tensor that is left: those that bands share, each as many but for the last."""
         return max((self.heights[name] for name in self.left), default=1)
+
+    def bands(self, rows: int) -> int:
+        """Number of bands of so many rows of the highest tensor that is left."""
+        return -(-self.height // rows)
 
     @cached_property
     def uses(self) -> Mapping[str, tuple[int, int]]:
@@ -131,33 +135,36 @@ def make_group(
     return Group(first, members, roles, {name: heights[name] for name in names}, tuple(left))
 
 
-def divide(group: Group, count: int) -> list[Band]:
-    """Divide what a group makes into bands, and find out what each of them makes and reads."""
+def divide(group: Group, rows: int) -> list[Band]:
+    """Divide what a group makes into bands of so many rows, and find out what each of them makes and reads."""
     done = dict.fromkeys(group.names(Role.INSIDE), 0)
-    return [_band(group, number, count, done) for number in range(count)]
+    return [_band(group, number, rows, done) for number in range(group.bands(rows))]
 
 
-def sample(group: Group, count: int) -> list[Band]:
-    """The first band, the last, and one of those between them: about of the sizes that all bands have."""
-    return [_band(group, number, count, {}) for number in sorted({0, count // 2, count - 1})]
+def sample(group: Group, rows: int) -> list[Band]:
+    """The first band, the last, and two of those between them: about of the sizes that all bands have."""
+    count = group.bands(rows)
+    numbers = {0, count // 2, min(count // 2 + 1, count - 1), count - 1}
+    return [_band(group, number, rows, {}) for number in sorted(numbers)]
 
 
-def _band(group: Group, number: int, count: int, done: dict[str, int]) -> Band:
+def _band(group: Group, number: int, rows: int, done: dict[str, int]) -> Band:
     """One band; ``done`` says which rows of tensors inside there are before it, and is brought up to date."""
+    begin, end = (min(place * rows, group.height) for place in (number, number + 1))
     share = {
-        name: range(group.heights[name] * number // count, group.heights[name] * (number + 1) // count)
+        name: range(group.heights[name] * begin // group.height, group.heights[name] * end // group.height)
         for name in group.left
     }
-    needed = {name: rows for name, rows in share.items() if rows}
+    needed = {name: part for name, part in share.items() if part}
     made: dict[int, range] = {}
     for index in reversed(range(len(group.layers))):
         layer = group.layers[index]
-        rows = needed.get(layer.tensor)
-        if rows is None:
+        wanted = needed.get(layer.tensor)
+        if wanted is None:
             continue
         if group.roles[layer.tensor] is Role.INSIDE:
-            rows = range(done.get(layer.tensor, rows.start), rows.stop)
-        own = own_rows(layer, rows)
+            wanted = range(done.get(layer.tensor, wanted.start), wanted.stop)
+        own = own_rows(layer, wanted)
         if not own:
             continue
         made[index] = own
@@ -166,5 +173,5 @@ def _band(group: Group, number: int, count: int, done: dict[str, int]) -> Band:
     for layer in group.layers:
         if group.roles[layer.tensor] is Role.INSIDE and layer.tensor in needed:
             done[layer.tensor] = max(done.get(layer.tensor, 0), needed[layer.tensor].stop)
-    held = {name: rows for name, rows in needed.items() if group.roles[name] is not Role.INSIDE}
+    held = {name: part for name, part in needed.items() if group.roles[name] is not Role.INSIDE}
     return Band(dict(sorted(made.items())), held, share)

@@ -23,8 +23,8 @@ from hwquant.program.traffic import Port, Work
 from hwquant.program.workspace import Workspace, arrange, needs
 from hwquant.qgraph import QGraph
 
-MORE_BANDS = 4
-"""Bands more than were chosen that are tried where those are too large."""
+FEWER_ROWS = 8
+"""Heights of a group's bands that are tried, from the one that was chosen on, where some bands are too large."""
 
 MOST_TRIES = 8
 """How often a choice is made again, with less room, where what it leaves free lies apart."""
@@ -149,15 +149,14 @@ def _lay_out(chosen: Sequence[Chosen], tensors: Tensors, halves: tuple[int, int]
 
 
 def _settled(item: Chosen, tensors: Tensors, halves: tuple[int, int]) -> tuple[list[Band], Workspace]:
-    """A group's bands, and its slots: a few bands more where some are larger than those that were looked at."""
+    """A group's bands, and its slots: lower ones where some are larger than those that were looked at."""
     room = list(halves)
     for name, half in item.inside.items():
         room[half] -= tensors.all_words(name)
     variant = item.variant
-    most = min(variant.group.most_bands, variant.count + MORE_BANDS)
-    for count in range(variant.count, most + 1):
-        bands = divide(variant.group, count)
-        need = needs(bands, count, tensors.words)
+    for rows in range(variant.rows, max(0, variant.rows - FEWER_ROWS), -1):
+        bands = divide(variant.group, rows)
+        need = needs(bands, len(bands), tensors.words)
         workspace = arrange(variant.group, need, item.inside, variant.passing, variant.turns)
         if workspace.sizes[0] <= room[0] and workspace.sizes[1] <= room[1]:
             break

@@ -28,8 +28,8 @@ MOST_STATES = 12
 LARGE = 1 / 6
 """Share of a half from which on a tensor is large."""
 
-MORE_COUNTS = 3
-"""Numbers of bands that are tried beyond the first that fits."""
+MORE_HEIGHTS = 3
+"""Heights of bands that are tried, from the greatest that fits on."""
 
 MOVED = 1 / 32
 """What a cycle of the port counts beside one that passes: of two equal choices the one that moves less is better."""
@@ -48,8 +48,8 @@ class Variant:
         The choice that it is a part of.
     group : Group
         The group.
-    count : int
-        Number of bands.
+    rows : int
+        Rows of a band.
     passing : {"second", "first", "across"}
         Where pieces lie that are passed on.
     turns : {1, 2}
@@ -60,7 +60,7 @@ class Variant:
 
     of: Residency
     group: Group
-    count: int
+    rows: int
     passing: Passing
     turns: int
     workspace: Workspace
@@ -69,8 +69,8 @@ class Variant:
     def cost(self) -> Cost:
         """What it costs."""
         words, work, port = self.of.tensors.words, self.of.work, self.of.port
-        bands = self.of.bands(self.group, self.count)
-        return cost(self.group, bands, self.count, self.workspace, words, work, port)
+        bands, count = self.of.bands(self.group, self.rows), self.group.bands(self.rows)
+        return cost(self.group, bands, count, self.workspace, words, work, port)
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,56 +299,60 @@ class Residency:
         return self._groups[key]
 
     def _best(self, group: Group, inside: Mapping[str, int], room: tuple[int, int]) -> Variant | None:
-        """The cheapest way to compute a group with so much room: with as few bands as fit, or a few more."""
-        counts = self._counts(group)
-        first = bisect_left(counts, True, key=lambda count: any(self.fitting(group, inside, count, room, 1)))
+        """The cheapest way to compute a group with so much room: in bands as high as fit, or a little lower ones."""
+        heights = self._heights(group)
         variants: list[Variant] = []
-        for count in counts[first : first + MORE_COUNTS]:
-            fits = list(self.fitting(group, inside, count, room, 2)) if count > 1 else []
-            variants += fits or self.fitting(group, inside, count, room, 1)
+        for turns in (1, 2):
+            first = bisect_left(
+                heights, True, key=lambda rows: any(self._fitting(group, inside, rows, room, turns))
+            )
+            for rows in heights[first : first + MORE_HEIGHTS]:
+                variants += self._fitting(group, inside, rows, room, turns)
+            if heights == [group.height] or not group.names(Role.LOADED, Role.STORED):
+                break
         return min(variants, key=lambda variant: self._spent(variant.cost), default=None)
 
-    def fitting(
-        self, group: Group, inside: Mapping[str, int], count: int, room: tuple[int, int], turns: int
+    def _fitting(
+        self, group: Group, inside: Mapping[str, int], rows: int, room: tuple[int, int], turns: int
     ) -> Iterator[Variant]:
-        """The variants of so many bands and slots that fit into a room."""
-        need = self._needs(group, count)
+        """The variants with so many rows of a band, and slots of a tensor, that fit into a room."""
+        need = self._needs(group, rows)
         for role, most in ((Role.LOADED, room[0]), (Role.STORED, room[1])):
             if turns * sum(need.sizes.get(name, 0) for name in group.names(role)) > most:
                 return
         own = tuple(inside[name] for name in group.names(Role.INSIDE))
         for passing in PASSING if group.names(Role.PASSING) else PASSING[:1]:
-            key = group, own, count, passing, turns
+            key = group, own, rows, passing, turns
             if key not in self._variants:
                 workspace = arrange(group, need, inside, passing, turns)
-                self._variants[key] = Variant(self, group, count, passing, turns, workspace)
+                self._variants[key] = Variant(self, group, rows, passing, turns, workspace)
             size = self._variants[key].workspace.sizes
             if size[0] <= room[0] and size[1] <= room[1]:
                 yield self._variants[key]
 
-    def _counts(self, group: Group) -> list[int]:
-        """Numbers of bands to try."""
+    def _heights(self, group: Group) -> list[int]:
+        """Rows of a band to try, the most first."""
         if group not in self._tried:
-            most = group.most_bands
-            if not group.names(Role.LOADED, Role.STORED, Role.PASSING):
-                most = 1
             counts, count = [], 1 if len(group.layers) == 1 else 2
-            while count < most:
+            while count < group.height:
                 counts.append(count)
                 count = count + 1 if count < 4 else -(-count * 5 // 4)
-            self._tried[group] = [*counts, most]
+            if not group.names(Role.LOADED, Role.STORED, Role.PASSING):
+                counts = [1]
+            heights = [-(-group.height // count) for count in [*counts, group.height]]
+            self._tried[group] = list(dict.fromkeys(heights))
         return self._tried[group]
 
-    def bands(self, group: Group, count: int) -> list[Band]:
+    def bands(self, group: Group, rows: int) -> list[Band]:
         """Some of a group's bands, which do not depend on what is inside."""
         stop = group.first + len(group.layers)
-        key = group.first, stop, count
+        key = group.first, stop, rows
         if key not in self._samples:
-            self._samples[key] = sample(self._group(group.first, stop, (), group.left), count)
+            self._samples[key] = sample(self._group(group.first, stop, (), group.left), rows)
         return self._samples[key]
 
-    def _needs(self, group: Group, count: int) -> Needs:
-        key = group.first, group.first + len(group.layers), count
+    def _needs(self, group: Group, rows: int) -> Needs:
+        key = group.first, group.first + len(group.layers), rows
         if key not in self._sizes:
-            self._sizes[key] = needs(self.bands(group, count), count, self.tensors.words)
+            self._sizes[key] = needs(self.bands(group, rows), group.bands(rows), self.tensors.words)
         return self._sizes[key]

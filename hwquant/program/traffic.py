@@ -157,7 +157,7 @@ def cost(
 
 def _share(number: int, given: int, count: int) -> float:
     """How many bands one of those given stands for: those between the first and the last are alike."""
-    return 1.0 if given == count or number in (0, given - 1) else float(count - given + 1)
+    return 1.0 if number in (0, given - 1) else (count - 2) / (given - 2)
 
 
 def _same(bands: Sequence[Band], number: int, name: str) -> bool:
