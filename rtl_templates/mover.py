@@ -9,6 +9,7 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.external import BURST
 from hwquant.program.isa import QUEUE, MoveKind
 from hwquant.program.widths import index_bits
+from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.jobs import move_layout, tiles_bits
 from hwquant.rtl_templates.ports import BASE_BITS, AxiMemoryPort, FillPort, ReadPort
 from hwquant.rtl_templates.streams import StreamQueue
@@ -306,3 +307,35 @@ class Mover(Component):
         with m.If(whole):
             m.d.sync += done.eq(Mux(final, 0, done + 1))
         return final
+
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """The queue, the address of the next burst, and the word that beats become."""
+        move, tiles = move_layout(config), tiles_bits(config)
+        widths = [config.columns * config.slot_bits, config.parameter_bits]
+        widths += [config.word_bits] * (config.half_depth > 0)
+        words, most = move["count"].width, max(config.word_beats(bits) for bits in widths)
+        beats = words + most.bit_length()
+        word, pointer = most * config.external_bits, index_bits(QUEUE)
+        own = config.word_beats(config.word_bits)
+        store = {
+            "answers": beats,
+            "source": config.activation_address_bits + words,
+            "leaving": index_bits(BURST) + (index_bits(own) if own > 1 else 0) + 3,
+        }
+        return Facts(
+            registers={
+                "queue": QUEUE * (move.size + tiles),
+                "pointers": 3 * pointer + 2 * (pointer + 1),
+                "current": move.size + 1,
+                "burst": config.external_address_bits + beats + BURST.bit_length() + 3,
+                "word": word + (index_bits(most) if most > 1 else 0) + 1 + words,
+            }
+            | (store if config.half_depth else {}),
+            adders={"external": config.external_address_bits + 32, "beats": 2 * beats, "words": 2 * words},
+            muxes={"head": 2 * (QUEUE - 1) * move.size, "beats": beats * (len(widths) - 1)},
+            gates={"control": 1, "queue": QUEUE * tiles},
+            inside=[Inside("leaving", StreamQueue.facts(config.external_bits + 1))]
+            if config.half_depth
+            else [],
+        )

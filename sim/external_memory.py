@@ -88,7 +88,10 @@ class SimulatedMemory(Component):
         m.submodules.bursts = bursts = Memory(shape=burst.size, depth=MOST, init=[])
         put, get = bursts.write_port(), bursts.read_port(domain="comb")
         room = unfinished < setting["outstanding"]
-        m.d.comb += [port.ar.ready.eq(room & ~paused[0]), port.aw.ready.eq(room & ~port.ar.valid & ~paused[1])]
+        m.d.comb += [
+            port.ar.ready.eq(room & ~paused[0]),
+            port.aw.ready.eq(room & ~port.ar.valid & ~paused[1]),
+        ]
         taken = port.ar.valid & port.ar.ready | port.aw.valid & port.aw.ready
         offered = Mux(port.ar.valid, port.ar.payload.as_value(), port.aw.payload.as_value())
         m.d.comb += [put.en.eq(taken), put.data.eq(Cat(offered, ~port.ar.valid, now))]
@@ -178,9 +181,7 @@ class WithMemory(Component):
     def __init__(self, accelerator: Accelerator, init: Sequence[int], settings: Sequence[int]):
         self.accelerator = accelerator
         config = accelerator.config
-        self.memory = SimulatedMemory(
-            config.external_bits, 1 << config.external_address_bits, init, settings
-        )
+        self.memory = SimulatedMemory(config.external_bits, 1 << config.external_address_bits, init, settings)
         members = accelerator.signature.members
         super().__init__({name: members[name] for name in members if name not in ("memory", "begins")})
 

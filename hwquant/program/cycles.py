@@ -38,7 +38,7 @@ class Timing:
     frame_cycles : int
         Cycles from the beginning of one inference to that of the next, with a host that never waits.
     stalled : int, default 0
-        Cycles after the input in which the sequencer waited for external memory.
+        Cycles among ``cycles`` in which the sequencer waited for external memory.
     """
 
     cycles: int
@@ -65,6 +65,7 @@ class _Machine:
     wait: int = 0
     external: int = 0
     stalled: int = 0
+    stalled_before: int = 0  # the first output
     format: WeightFormat = field(default_factory=WeightFormat)
 
     @property
@@ -167,7 +168,7 @@ def timing(program: Program, memory: MemoryTiming | None = None) -> Timing:
         before, _ = _execute(following, program.instructions, [], only_input=True)
     edges = [0, *starts[1:], cycles]
     layers = tuple(end - begin for begin, end in pairwise(edges))
-    return Timing(cycles, layers, FETCH_CYCLES - 1 + before + machine.executed + 1, machine.stalled)
+    return Timing(cycles, layers, FETCH_CYCLES - 1 + before + machine.executed + 1, machine.stalled_before)
 
 
 def _execute(
@@ -213,7 +214,8 @@ def _execute(
                     return before, 0
         elif opcode is Opcode.OUTPUT:
             begin = max(machine.executed + 1, machine.finished - 1)
-            cycles = cycles or begin
+            if not cycles:
+                cycles, machine.stalled_before = begin, machine.stalled
             machine.executed = begin + values["count"] + OUTPUT_CYCLES - 1
         elif opcode is Opcode.TILE:
             machine.tile(dict(values))

@@ -106,5 +106,7 @@ class MoverModel:
         earliest = max(earliest, self._end + memory.gap + 1)
         self._end = self.origin + memory.begin(earliest - self.origin, length) + length - 1
         served = self._end + (memory.latency if store else 0)
-        self._served = [*self._served[1 - memory.outstanding :], served] if memory.outstanding > 1 else [served]
+        self._served = (
+            [*self._served[1 - memory.outstanding :], served] if memory.outstanding > 1 else [served]
+        )
         return served

@@ -1,6 +1,5 @@
 """The mover in front of a simulated memory: what it moves, when, and what it waits for."""
 
-
 import numpy as np
 import pytest
 from amaranth.hdl import Module, Signal
@@ -173,7 +172,9 @@ def expected(size, plan, contents, activations):
 def play(bits, half_depth, timing, seed, *, stall=0, count=40, faulty=None, plan=None):
     rng = np.random.default_rng(seed)
     size = config(bits, half_depth)
-    contents = [int.from_bytes(rng.bytes(bits // 8), "little") for _ in range(1 << size.external_address_bits)]
+    contents = [
+        int.from_bytes(rng.bytes(bits // 8), "little") for _ in range(1 << size.external_address_bits)
+    ]
     activations = [
         int.from_bytes(rng.bytes(8), "little") & ((1 << size.word_bits) - 1)
         for _ in range(size.activation_depth)
