@@ -10,8 +10,10 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, connect, flipped
 
 from hwquant.program.external import MemoryTiming
+from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.ports import AxiMemoryPort
+from hwquant.sim.contract import Task
 
 MOST = 64
 """Bursts that are accepted and not complete, at most."""
@@ -34,6 +36,20 @@ def settings_of(timing: MemoryTiming, stall: int = 0, faulty: int | None = None)
     """
     values = {"stall": stall, "faulty": 0 if faulty is None else faulty + 1}
     return [values[name] if name in values else getattr(timing, name) for name in SETTINGS]
+
+
+def settings(task: Task) -> list[int]:
+    """The words of the memory ``settings`` for a task."""
+    return settings_of(task.memory or MemoryTiming(), task.memory_pauses)
+
+
+def hardware(task: Task) -> Accelerator | WithMemory:
+    """Make what executes a task's program: its accelerator, and external memory where it has some."""
+    program = task.program
+    if not program.config.external_bits:
+        return accelerator(program)
+    beats = [int.from_bytes(row.tobytes(), "little") for row in program.external_image]
+    return WithMemory(accelerator(program), beats, settings(task))
 
 
 class SimulatedMemory(Component):
@@ -174,13 +190,16 @@ class WithMemory(Component):
         The accelerator.
     init : Sequence of int
         Contents of the memory, in beats.
-    settings : Sequence of int
+    settings : Sequence of int, optional
         What :func:`settings_of` gives.
     """
 
-    def __init__(self, accelerator: Accelerator, init: Sequence[int], settings: Sequence[int]):
+    def __init__(
+        self, accelerator: Accelerator, init: Sequence[int] = (), settings: Sequence[int] | None = None
+    ):
         self.accelerator = accelerator
         config = accelerator.config
+        settings = settings_of(MemoryTiming()) if settings is None else settings
         self.memory = SimulatedMemory(config.external_bits, 1 << config.external_address_bits, init, settings)
         members = accelerator.signature.members
         super().__init__({name: members[name] for name in members if name not in ("memory", "begins")})
