@@ -19,11 +19,12 @@ def accelerator(program: Program, *, loadable: bool = False) -> Accelerator:
     Accelerator
         The component, not elaborated.
     """
+    outside = program.config.external_bits > 0
     return Accelerator(
         program.config,
         program=list(program.words),
-        weights=program.weight_image,
-        parameters=program.parameter_image,
+        weights=[] if outside else program.weight_image,
+        parameters=[] if outside else program.parameter_image,
         tables=program.table_image,
         checksum=program.checksum,
         loadable=loadable,

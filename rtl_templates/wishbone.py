@@ -6,7 +6,7 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
-from hwquant.program.registers import Register
+from hwquant.program.registers import MemoryRegister, Register
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.facts import Facts, Inside
@@ -121,7 +121,7 @@ class WishboneAccelerator(Component):
         with m.If(access):
             m.d.sync += self.dat_r.eq(value)
         with m.Switch(self.adr):
-            with m.Case(*Register):
+            with m.Case(*Register, *(MemoryRegister if self.accelerator.config.external_bits else ())):
                 m.d.comb += [bus.write.eq(access & self.we), value.eq(bus.read_data)]
             with m.Case(BusRegister.FRAME, BusRegister.LAST):
                 final = written == sent - 1

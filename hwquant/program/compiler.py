@@ -14,6 +14,7 @@ emitted  :func:`~hwquant.program.emission.emit`, then
          :func:`~hwquant.program.early.with_early`,
          :func:`~hwquant.program.overlap.with_waits`, ``drop_redundant_sets``   the schedule, the array's shape
 images   :func:`~hwquant.program.images.make_images`                            the schedule, the array's shape
+moved    :func:`~hwquant.program.moves.with_moves`, with external memory        what was emitted, images
 sized    :func:`~hwquant.program.sizing.measure`, then ``size``                 what all of these need
 ======== ====================================================================== ===================================
 """
@@ -32,11 +33,13 @@ from hwquant.program.batch import batched
 from hwquant.program.config import ArrayConfig
 from hwquant.program.early import with_early
 from hwquant.program.emission import drop_redundant_sets, emit
+from hwquant.program.external import ExternalMemory
 from hwquant.program.images import Images, make_images
 from hwquant.program.isa import Instruction, encode, fields
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.lowering import lower
 from hwquant.program.mapping import MappedLayer
+from hwquant.program.moves import Moved, with_moves
 from hwquant.program.overlap import with_waits
 from hwquant.program.placement import Placed, place
 from hwquant.program.program import Program
@@ -44,7 +47,14 @@ from hwquant.program.raw_choice import PackInput, map_with_inputs
 from hwquant.program.raw_inputs import RawInput
 from hwquant.program.schedule import LayerSchedule, make_schedule
 from hwquant.program.sides import Array
-from hwquant.program.sizing import DSP_OPERAND_BITS, OffsetChoice, Requirements, measure, size
+from hwquant.program.sizing import (
+    DSP_OPERAND_BITS,
+    OffsetChoice,
+    Requirements,
+    measure,
+    parameter_bits,
+    size,
+)
 from hwquant.program.statistics import layer_info
 from hwquant.program.strips import Divided, divide
 from hwquant.program.tables import TablePages, make_pages
@@ -63,6 +73,7 @@ def compile_network(
     operand_bits: int = DSP_OPERAND_BITS,
     batch: int = 1,
     pack_input: PackInput = "auto",
+    external: ExternalMemory | None = None,
 ) -> Program:
     """Compile an integer network for an array of (rows, columns), or for several: (arrays, rows, columns).
 
@@ -90,6 +101,9 @@ def compile_network(
     pack_input : {"auto", "none"}
         Whether the hardware gets a packer, and the host sends inputs as they are: "auto" is where that saves cycles or
         bytes on the way to it (:mod:`hwquant.program.raw_inputs`).
+    external : ExternalMemory, optional
+        The memory outside that weights and parameters come from (:mod:`hwquant.program.moves`), through memories inside
+        as deep as ``limits`` say; the hardware then has no packer. None: all of them are inside.
 
     Returns
     -------
@@ -112,7 +126,7 @@ def compile_network(
         raise TypeError(
             f"array must be (rows, columns), such as (8, 8), or (arrays, rows, columns), not {array!r}"
         )
-    requirements = Requirements(array, offset, dict(limits or {}), config, operand_bits, pack_input)
+    requirements = Requirements(array, offset, dict(limits or {}), config, operand_bits, pack_input, external)
     network = batched(qgraph, batch)
     return replace(Compilation(network, lowered_network(network), requirements).program, batch=batch)
 
@@ -218,9 +232,14 @@ class Compilation:
         """What the table memories hold, and which page each layer reads."""
         return make_pages([item.layer for item in self.mapped], self.shape.table_bits)
 
-    @cached_property
+    @property
     def emitted(self) -> tuple[Instruction, ...]:
         """The instructions of an inference, in order."""
+        return self.moved.code if self.moved else self._inside
+
+    @cached_property
+    def _inside(self) -> tuple[Instruction, ...]:
+        """The instructions, with all weights and parameters inside."""
         inputs = [self.placed.tensors[item.name] for item in self.qgraph.inputs]
         outputs = [self.placed.tensors[item.tensor] for item in self.qgraph.outputs]
         code = emit(self.schedule, inputs, outputs, self.shape, self.formats, self.tables.pages)
@@ -236,9 +255,33 @@ class Compilation:
         return make_images(self.schedule, self.qgraph.tensors, self.shape, self.formats)
 
     @cached_property
+    def moved(self) -> Moved | None:
+        """What comes from external memory, and the instructions with its moves; None where there is none."""
+        requirements, images = self.requirements, self.images
+        if not requirements.external:
+            return None
+        needs = measure(self._inside, self.schedule, self.placed, images)
+        given = vars(requirements.config) if requirements.config else requirements.limits
+        return with_moves(
+            self._inside,
+            images.weights,
+            len(images.bias),
+            self.shape,
+            requirements.external,
+            parameter_bits=parameter_bits(self.shape, needs, requirements.config),
+            depths={name: given[name] for name in ("weight_depth", "parameter_depth") if name in given},
+        )
+
+    @cached_property
+    def needs(self) -> Mapping[str, int]:
+        """What the network needs of each memory, and of widths."""
+        needs = measure(self.emitted, self.schedule, self.placed, self.images)
+        return needs | self.moved.sizes if self.moved else needs
+
+    @cached_property
     def sized(self) -> ArrayConfig:
         """The array with its memories, as deep as the network needs."""
-        needs = measure(self.emitted, self.schedule, self.placed, self.images)
+        needs = self.needs
         return size(self.shape, needs, self.requirements, self.images.widest, self.qgraph.name)
 
     @property
@@ -249,7 +292,7 @@ class Compilation:
             name=self.qgraph.name,
             config=self.sized,
             words=tuple(encode(instruction, formats) for instruction in self.emitted),
-            weights=self.images.weights,
+            weights=self.moved.weights if self.moved else self.images.weights,
             bias=self.images.bias,
             shift=self.images.shift,
             multiplier=self.images.multiplier,

@@ -15,10 +15,10 @@ from hwquant.errors import HwquantError
 from hwquant.program.array_shape import EXTERNAL_BITS
 
 BURST = 64
-"""Most beats of a burst."""
+"""Most beats of a burst: it ends where the address in beats is a multiple, so that none leaves a page of 4 KiB."""
 
 PAGE = 4096
-"""Bytes that no burst goes beyond the end of, as AXI wants it."""
+"""Bytes of a page, as AXI has it: no burst goes beyond the end of one."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class MemoryTiming:
     earliest, where ``e`` is the cycle of the last beat before it, and then a beat in each cycle; where the burst is
     written, in ``max(a + 1, e + gap + 1)``, and its response comes ``latency`` cycles after its last beat.
 
-    No beat moves in a refresh: the first ``refresh_cycles`` of each ``refresh_interval`` but the one that begins with
-    the last beat of an input frame, from which the intervals count. A burst that would come into one begins after it.
+    No beat moves in a refresh: the first ``refresh_cycles`` of each ``refresh_interval`` but the first one. That begins
+    in the cycle after the last beat of an input frame. A burst that would come into a refresh begins after it.
 
     Attributes
     ----------

@@ -17,7 +17,6 @@ from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.layout import WindowPacking
 from hwquant.program.mapping import Dense, MappedLayer, Taps
 from hwquant.program.schedule import tile_weights
-from hwquant.program.sizing import measure
 from hwquant.program.tiling import Tile
 
 PassName = Literal[
@@ -320,7 +319,7 @@ def _shape(compilation: Compilation) -> Iterator[Row]:
 
 
 def _sized(compilation: Compilation) -> Iterator[Row]:
-    needs = measure(compilation.emitted, compilation.schedule, compilation.placed, compilation.images)
+    needs = compilation.needs
     for row in _fields({"value": compilation.sized}):
         yield {**row, "needed": needs.get(row["field"])}
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hwquant.errors import HwquantError
 from hwquant.program.batch import all_together, apart
 from hwquant.program.config import ArrayConfig
+from hwquant.program.external import BURST
 from hwquant.program.isa import Instruction, disassemble
 from hwquant.program.layers import Destination
 from hwquant.program.layout import Placement, words_to_integers
@@ -147,6 +148,22 @@ class Program:
         return image
 
     @cached_property
+    def external_image(self) -> NDArray[np.uint8]:
+        """External memory: weights, then parameters from a whole burst on, uint8 [beats, bytes]; else empty."""
+        config = self.config
+        if not config.external_bits:
+            return np.zeros((0, 0), np.uint8)
+        slots = self.weights.astype("<i4").view(np.uint8).reshape(*self.weights.shape, 4)
+        bits = np.unpackbits(slots, axis=2, count=config.slot_bits, bitorder="little")
+        weights = _beats(bits.reshape(len(bits), -1), config.external_bits)
+        raw = b"".join(word.to_bytes(16, "little") for word in self.parameter_image)
+        words = np.frombuffer(raw, np.uint8).reshape(-1, 16)
+        bits = np.unpackbits(words, axis=1, count=config.parameter_bits, bitorder="little")
+        parameters = _beats(bits, config.external_bits)
+        gap = np.zeros((-len(weights) % BURST, config.external_bits // 8), np.uint8)
+        return np.concatenate([weights, gap, parameters])
+
+    @cached_property
     def table_image(self) -> list[int]:
         """A table memory: one unsigned integer a word, page after page."""
         return (self.tables.ravel() & ((1 << self.config.activation_bits) - 1)).tolist()
@@ -218,3 +235,9 @@ class Program:
             tensors[item.name] = apart(item.from_words(words[:, start : start + item.words]), self.batch)
             start += item.words
         return tensors
+
+
+def _beats(bits: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """Words, as uint8 [words, bits], in beats of ``width`` bits: uint8 [beats, bytes]."""
+    padded = np.pad(bits, ((0, 0), (0, -bits.shape[1] % width)))
+    return np.packbits(padded, axis=1, bitorder="little").reshape(-1, width // 8)
