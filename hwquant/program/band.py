@@ -32,14 +32,6 @@ def hull(one: range | None, other: range) -> range:
     return range(min(one.start, other.start), max(one.stop, other.stop))
 
 
-def written_rows(layer: ArrayLayer, own: range) -> range:
-    """From the first to the last row of its tensor that some rows of a layer's output become."""
-    if layer.into is None:
-        return own
-    first, step = layer.into.grid.start[0], layer.into.grid.step[0]
-    return range(first + own.start * step, first + (own.stop - 1) * step + 1)
-
-
 def own_rows(layer: ArrayLayer, written: range) -> range:
     """The rows of a layer's output that become some rows of its tensor; perhaps none."""
     if layer.into is None:
@@ -110,7 +102,11 @@ def band(layer: ArrayLayer, own: range, sources: Mapping[str, Held], output: Hel
 
     return replace(
         layer,
-        name=output.name if into is None else layer.name if whole else f"{layer.name}[{own.start}:{own.stop}]",
+        name=output.name
+        if into is None
+        else layer.name
+        if whole
+        else f"{layer.name}[{own.start}:{own.stop}]",
         terms=tuple(_term(layer, term, own, sources[term.tensor]) for term in layer.terms),
         product=_product(layer.product, own, sources) if layer.product else None,
         macs=part(layer.macs),

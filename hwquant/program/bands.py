@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
-from hwquant.program.band import hull, own_rows, read_rows, written_rows
+from hwquant.program.band import hull, own_rows, read_rows
 from hwquant.program.layers import ArrayLayer
 
 

@@ -19,8 +19,8 @@ from hwquant.program.window_sums import revisits_early
 
 def emit(
     schedule: Sequence[LayerSchedule],
-    inputs: Sequence[Placement],
-    outputs: Sequence[Placement],
+    inputs: Sequence[Instruction],
+    outputs: Sequence[Instruction],
     shape: ArrayShape,
     formats: Mapping[ArrayTerm, WeightFormat],
     pages: Mapping[str, int],
@@ -31,10 +31,10 @@ def emit(
     ----------
     schedule : sequence of LayerSchedule
         All layers in order of execution.
-    inputs : sequence of Placement
-        Where the network's inputs lie: one after the other, in order.
-    outputs : sequence of Placement
-        Where the network's outputs lie, in order.
+    inputs : sequence of Instruction
+        What accepts a frame, from :func:`receive`.
+    outputs : sequence of Instruction
+        What sends the results, from :func:`send`.
     shape : ArrayShape
         The array, with the format of its weight memory.
     formats : mapping of WeightFormat
@@ -63,18 +63,30 @@ def emit(
                 yield from _source(item.mapped, sweep, shape, formats)
             yield _set(Opcode.COUNT, count=sweep.streamed)
             if index == number == 0:
-                if shape.raw_inputs:
-                    room = sum(place.room for place in inputs)
-                    yield _set(Opcode.INPUT, address=inputs[0].address, count=room, early=0)
-                else:
-                    yield from _transfers(Opcode.INPUT, inputs, shape)
+                yield from inputs
             if sweep.factors:
                 yield _product_tile(sweep, sweep.factors, first=number == 0)
             else:
                 yield from _tiles(item.mapped, sweep, shape, first=number == 0, settle=settle)
-    for number, place in enumerate(outputs, 1):
-        yield from _transfers(Opcode.OUTPUT, [place], shape, last=number == len(outputs))
+    yield from outputs
     yield _set(Opcode.END)
+
+
+def receive(inputs: Sequence[Placement], shape: ArrayShape) -> list[Instruction]:
+    """Accept the network's inputs, which lie one after the other, in order."""
+    if shape.raw_inputs:
+        room = sum(place.room for place in inputs)
+        return [_set(Opcode.INPUT, address=inputs[0].address, count=room, early=0)]
+    return list(_transfers(Opcode.INPUT, inputs, shape))
+
+
+def send(outputs: Sequence[Placement], shape: ArrayShape) -> list[Instruction]:
+    """Send the network's outputs, in order."""
+    return [
+        instruction
+        for number, place in enumerate(outputs, 1)
+        for instruction in _transfers(Opcode.OUTPUT, [place], shape, last=number == len(outputs))
+    ]
 
 
 def _set(opcode: Opcode, **values: int) -> Instruction:

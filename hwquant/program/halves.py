@@ -32,9 +32,7 @@ class _Moves:
             yield Wait(count)
 
 
-def with_waits(
-    steps: Iterable[Step], pieces: Mapping[str, Piece], lanes: int, half: int
-) -> Iterator[Step]:
+def with_waits(steps: Iterable[Step], pieces: Mapping[str, Piece], lanes: int, half: int) -> Iterator[Step]:
     """Put waits between steps, such that none reads or writes what a move still does, or the half that moves need.
 
     Parameters
@@ -77,9 +75,7 @@ def _span(piece: Piece, lanes: int) -> tuple[int, int]:
     return piece.address, -(-channels // lanes) * prod(size)
 
 
-def _needed(
-    moves: _Moves, reads: list[tuple[int, int]], writes: list[tuple[int, int]], half: int
-) -> int:
+def _needed(moves: _Moves, reads: list[tuple[int, int]], writes: list[tuple[int, int]], half: int) -> int:
     """How many moves must be over before the array reads and writes what it does."""
     needed = [0]
     everywhere = reads + writes
@@ -93,4 +89,6 @@ def _needed(
 
 
 def _meets(run: Run, spans: list[tuple[int, int]]) -> bool:
-    return any(run.address < address + count and address < run.address + run.count for address, count in spans)
+    return any(
+        run.address < address + count and address < run.address + run.count for address, count in spans
+    )

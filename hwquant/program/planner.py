@@ -140,7 +140,8 @@ def _lay_out(chosen: Sequence[Chosen], tensors: Tensors, halves: tuple[int, int]
     return _Layout(
         inside={name: (half, addresses[half][f"tensor {name}"]) for name, half in where.items()},
         blocks=[
-            (addresses[0][f"block {number}"], addresses[1][f"block {number}"]) for number in range(len(chosen))
+            (addresses[0][f"block {number}"], addresses[1][f"block {number}"])
+            for number in range(len(chosen))
         ],
         bands=bands,
         workspaces=workspaces,
@@ -187,9 +188,7 @@ class _Writer:
         peak = max((self._end(piece) for piece in self.pieces.values()), default=0)
         runs = [step.run for step in steps if isinstance(step, Receive | Send | Load | Store)]
         peak = max([peak, *(run.address + run.count for run in runs)])
-        return Plan(
-            tuple(waiting), self.pieces, self.outside, self.halves[0], peak, self.outside_words
-        )
+        return Plan(tuple(waiting), self.pieces, self.outside, self.halves[0], peak, self.outside_words)
 
     def _end(self, piece: Piece) -> int:
         return piece.address + self.tensors.words(piece.tensor, len(piece.rows))

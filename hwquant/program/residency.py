@@ -98,6 +98,13 @@ class _State:
     before: _State | None = None
     chosen: Chosen | None = None
 
+    def path(self) -> Iterator[Chosen]:
+        """The groups that led there, the last first."""
+        state: _State | None = self
+        while state and state.chosen:
+            yield state.chosen
+            state = state.before
+
 
 @dataclass(frozen=True)
 class Tensors:
@@ -168,7 +175,9 @@ class Residency:
             self._last |= dict.fromkeys(layer.reads, index)
         self._last |= dict.fromkeys(self.tensors.outputs, len(self.layers))
         for border in range(len(self.layers) + 1):
-            self._crossing.append([name for name, last in self._last.items() if self._first[name] < border <= last])
+            self._crossing.append(
+                [name for name, last in self._last.items() if self._first[name] < border <= last]
+            )
 
     def choose(self) -> list[Chosen]:
         """Choose groups of all layers.
@@ -193,12 +202,7 @@ class Residency:
         ends = [(state.cycles + self._sent(state), state) for state in best[-1].values()]
         if not ends:
             self._refuse(max(border for border, states in enumerate(best) if states))
-        state: _State | None = min(ends, key=lambda item: item[0])[1]
-        chosen = []
-        while state and state.chosen:
-            chosen.append(state.chosen)
-            state = state.before
-        return chosen[::-1]
+        return list(min(ends, key=lambda item: item[0])[1].path())[::-1]
 
     def _refuse(self, border: int) -> None:
         layer = self.layers[border]

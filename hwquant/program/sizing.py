@@ -19,7 +19,7 @@ from hwquant.program.isa import Instruction, Opcode
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.mapping import MappedLayer, all_modes, used_modes
 from hwquant.program.placement import Placed
-from hwquant.program.raw_choice import PACK_INPUT, PackInput
+from hwquant.program.raw_choice import PACK_INPUT, RAM_WORDS, PackInput
 from hwquant.program.raw_inputs import RawInput
 from hwquant.program.schedule import LayerSchedule
 from hwquant.program.sides import Array, array_name, whole_array
@@ -151,6 +151,23 @@ class Requirements:
         return bool(self.config.raw_inputs) if self.config else self.pack_input != "none"
 
     @property
+    def given(self) -> Mapping[str, int]:
+        """Words of memories, by name of field, where they are given."""
+        return {name: getattr(self.config, name) for name in SIZES} if self.config else self.limits
+
+    @property
+    def halves(self) -> tuple[int, int] | None:
+        """Words of each half of the activation memory, where tensors may be outside; None where they may not."""
+        if not self.external or self.most_words is None:
+            return None
+        if self.config:
+            half = self.config.half_depth
+            return (half, self.config.activation_depth - half) if half else None
+        half = self.most_words // 2
+        half -= half % RAM_WORDS if half > RAM_WORDS else 0
+        return (half, self.most_words - half) if half else None
+
+    @property
     def most_words(self) -> int | None:
         """Words that the activation memory may have; None where that is open."""
         return self.config.activation_depth if self.config else self.limits.get("activation_depth")
@@ -188,7 +205,12 @@ class Requirements:
             check_hardware(exact, self.config)
             return self.config
         weights = {name: getattr(exact, name) for name in OF_WEIGHTS}
-        return replace(used_modes(offered, mapped), **weights, raw_inputs=raw_inputs)
+        return replace(
+            used_modes(offered, mapped),
+            **weights,
+            raw_inputs=raw_inputs,
+            strided_writes=exact.strided_writes,
+        )
 
     def _needed(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> ArrayShape:
         multipliers = [layer.multiplier for layer in layers if layer.multiplier is not None]

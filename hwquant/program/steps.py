@@ -20,6 +20,9 @@ from functools import cached_property
 
 from hwquant.graph import Shape
 from hwquant.program.layers import ArrayLayer
+from hwquant.program.layout import Placement
+from hwquant.program.placement import Placed
+from hwquant.qgraph import Tensor
 
 
 @dataclass(frozen=True)
@@ -164,3 +167,21 @@ class Plan:
     def whole(self) -> Mapping[str, str]:
         """By name of each piece, the name of its tensor."""
         return {piece.name: piece.tensor for piece in self.pieces.values()}
+
+    def placed(self, tensors: Mapping[str, Tensor], lanes: int) -> Placed:
+        """Where all that lies in the activation memory lies.
+
+        Parameters
+        ----------
+        tensors : mapping of Tensor
+            The pieces as tensors, by name.
+        lanes : int
+            Channels in a word.
+        """
+        places = {
+            piece.name: Placement(
+                piece.name, piece.shape, lanes, tensors[piece.name].zero_point, piece.address
+            )
+            for piece in self.pieces.values()
+        }
+        return Placed(places, self.peak)

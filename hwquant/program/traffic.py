@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.bands import Band, Group, Role
+from hwquant.program.external import BURST, ExternalMemory
 from hwquant.program.mapping import MappedLayer
 from hwquant.program.tiling import column_blocks, connected_tiles, pixel_blocks
 from hwquant.program.workspace import Words, Workspace
@@ -35,6 +36,16 @@ class Port:
     word: float
     weights: float
     room: int | None = None
+
+    @classmethod
+    def of(cls, memory: ExternalMemory, shape: ArrayShape, room: int) -> Port:
+        """The port of an array to a memory, in long bursts one after the other."""
+        timing = memory.timing
+        beat = (BURST + timing.gap) / BURST
+        if timing.refresh_interval:
+            beat *= timing.refresh_interval / (timing.refresh_interval - timing.refresh_cycles)
+        word, weights = shape.word_bits, shape.columns * shape.slot_bits
+        return cls(beat * shape.word_beats(word), beat * shape.word_beats(weights), room)
 
 
 @dataclass(frozen=True)
@@ -116,7 +127,13 @@ def writes_first(group: Group, workspace: Workspace, band: Band) -> int:
 
 
 def cost(
-    group: Group, bands: Sequence[Band], count: int, workspace: Workspace, words: Words, work: Work, port: Port
+    group: Group,
+    bands: Sequence[Band],
+    count: int,
+    workspace: Workspace,
+    words: Words,
+    work: Work,
+    port: Port,
 ) -> Cost:
     """Estimate what ``count`` bands cost, of which some are given.
 

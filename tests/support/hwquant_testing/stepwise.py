@@ -33,7 +33,9 @@ def summed(layer, term, x, zero_point):
     weight, total = term.dense(), 0
     for ky in range(term.kernel[0]):
         for kx in range(term.kernel[1]):
-            taken = x[:, ys[:, :, ky]][:, :, :, xs[:, :, kx]]  # channel, row, window row, column, window column
+            taken = x[:, ys[:, :, ky]][
+                :, :, :, xs[:, :, kx]
+            ]  # channel, row, window row, column, window column
             inside = inside_y[:, :, ky][:, :, None, None] & inside_x[:, :, kx]
             taken = np.where(inside, taken, term.pad) - zero_point
             total = total + np.einsum("oc,cyvxw->oyvxw", weight[:, :, ky, kx], taken)
@@ -71,7 +73,9 @@ class Inside:
 
     def move(self, step):
         run = step.run
-        there = slice(self.plan.outside[run.tensor] + run.first, self.plan.outside[run.tensor] + run.first + run.count)
+        there = slice(
+            self.plan.outside[run.tensor] + run.first, self.plan.outside[run.tensor] + run.first + run.count
+        )
         here = slice(run.address, run.address + run.count)
         if isinstance(step, Load):
             self.words[here] = self.outside[there]
@@ -122,9 +126,13 @@ def execute(plan, qgraph, lanes, inputs, *, late):
     for step in plan.steps:
         match step:
             case Receive(run):
-                memory.words[run.address : run.address + run.count] = words[run.tensor][run.first :][: run.count]
+                memory.words[run.address : run.address + run.count] = words[run.tensor][run.first :][
+                    : run.count
+                ]
             case Send(run):
-                sent[run.tensor].append((run.first, memory.words[run.address : run.address + run.count].copy()))
+                sent[run.tensor].append(
+                    (run.first, memory.words[run.address : run.address + run.count].copy())
+                )
             case Load() | Store():
                 memory.issue(step)
             case Wait(count):
@@ -152,7 +160,8 @@ def check(plan, qgraph, lanes, halves):
         for kind, names in frames.items()
     }
     seen = {Receive: [], Send: []}
-    assert plan.half == halves[0] and plan.peak <= sum(halves)
+    assert plan.half == halves[0]
+    assert plan.peak <= sum(halves)
     for step in plan.steps:
         loads = [item.run for _, item in under_way if isinstance(item, Load)]
         stores = [item.run for _, item in under_way if isinstance(item, Store)]
@@ -162,7 +171,8 @@ def check(plan, qgraph, lanes, halves):
                 issued += 1
                 under_way.append((issued, step))
             case Store(run):
-                assert halves[0] <= run.address and run.address + run.count <= sum(halves)
+                assert halves[0] <= run.address
+                assert run.address + run.count <= sum(halves)
                 issued += 1
                 under_way.append((issued, step))
             case Wait(count):
