@@ -41,12 +41,12 @@ from hwquant.program.isa import Instruction, encode, fields
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.layout import Placement
 from hwquant.program.lowering import lower
-from hwquant.program.mapping import NO_PIECES, MappedLayer, map_layers
+from hwquant.program.mapping import NO_PIECES, MappedLayer, map_layers, packings
 from hwquant.program.marks import Mark, transfers, with_marks
 from hwquant.program.moves import BUFFER, Moved, with_moves
 from hwquant.program.overlap import with_waits
 from hwquant.program.placement import Placed, place
-from hwquant.program.planner import plan_steps
+from hwquant.program.planner import Network, plan_steps
 from hwquant.program.program import Program
 from hwquant.program.raw_choice import PackInput, map_with_inputs
 from hwquant.program.raw_inputs import RawInput
@@ -194,7 +194,18 @@ class Compilation:
         if place(self._mapping[0], self.qgraph, self.offered, {}).peak <= sum(halves):
             return None
         port = Port.of(memory, self.offered, self.requirements.given.get("weight_depth", BUFFER))
-        return plan_steps(self.lowered, self.qgraph, self.offered, halves, port)
+        packed = packings(self._mapping[0])
+        layers = [
+            item.layer if packed.keys() & set(item.layer.reads) else layer
+            for layer, item in zip(self.lowered, self._mapping[0])
+        ]
+        tensors = dict(self.qgraph.tensors)
+        for name, packing in packed.items():
+            tensors[name] = replace(tensors[name], shape=packing.packed_shape)
+        inputs = tuple(item.name for item in self.qgraph.inputs)
+        outputs = tuple(item.tensor for item in self.qgraph.outputs)
+        network = Network(self.qgraph.name, tensors, inputs, outputs)
+        return plan_steps(layers, network, self.offered, halves, port)
 
     @cached_property
     def _pieces(self) -> QGraph:
@@ -254,8 +265,13 @@ class Compilation:
         places: Mapping[str, Placement] = self.placed.tensors
         if self.plan:
             tensors = (self.qgraph.tensors[name] for name in (*names[0], *names[1]))
-            lanes = self.needed.lanes
-            places = {item.name: Placement(item.name, item.shape, lanes, item.zero_point) for item in tensors}
+            lanes, packed = self.needed.lanes, packings(self._mapping[0])
+            places = {
+                item.name: Placement(
+                    item.name, item.shape, lanes, item.zero_point, packing=packed.get(item.name)
+                )
+                for item in tensors
+            }
         return tuple(places[name] for name in names[0]), tuple(places[name] for name in names[1])
 
     @cached_property

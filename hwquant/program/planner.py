@@ -21,7 +21,7 @@ from hwquant.program.residency import Chosen, Residency, Tensors
 from hwquant.program.steps import Compute, Load, Piece, Plan, Receive, Run, Send, Step, Store
 from hwquant.program.traffic import Port, Work
 from hwquant.program.workspace import Workspace, arrange, needs
-from hwquant.qgraph import QGraph
+from hwquant.qgraph import QGraph, Tensor
 
 FEWER_ROWS = 8
 """Heights of a group's bands that are tried, from the one that was chosen on, where some bands are too large."""
@@ -30,8 +30,28 @@ MOST_TRIES = 8
 """How often a choice is made again, with less room, where what it leaves free lies apart."""
 
 
+@dataclass(frozen=True)
+class Network:
+    """What the plan must know of a network beside its layers.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    tensors : mapping of Tensor
+        Its tensors by name, with shapes as the memories have them.
+    inputs, outputs : tuple of str
+        Names of its inputs and outputs, in the order of their frames.
+    """
+
+    name: str
+    tensors: Mapping[str, Tensor]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
 def plan_steps(
-    layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape, halves: tuple[int, int], port: Port
+    layers: Sequence[ArrayLayer], network: Network, shape: ArrayShape, halves: tuple[int, int], port: Port
 ) -> Plan:
     """Plan an inference.
 
@@ -39,8 +59,8 @@ def plan_steps(
     ----------
     layers : sequence of ArrayLayer
         The network's layers, from :func:`hwquant.program.lowering.lower`.
-    qgraph : QGraph
-        The network, for its tensors, inputs and outputs.
+    network : Network
+        Its tensors, inputs and outputs.
     shape : ArrayShape
         The array, for the lanes of a word, and for what its layers take.
     halves : tuple of int
@@ -54,15 +74,15 @@ def plan_steps(
         A layer has rows that are too large for the halves.
     """
     tensors = Tensors(
-        heights={name: tensor.shape[1] for name, tensor in qgraph.tensors.items()},
+        heights={name: tensor.shape[1] for name, tensor in network.tensors.items()},
         row_words={
             name: -(-tensor.shape[0] // shape.lanes) * tensor.shape[2]
-            for name, tensor in qgraph.tensors.items()
+            for name, tensor in network.tensors.items()
         },
-        inputs=tuple(item.name for item in qgraph.inputs),
-        outputs=tuple(dict.fromkeys(item.tensor for item in qgraph.outputs)),
+        inputs=network.inputs,
+        outputs=tuple(dict.fromkeys(network.outputs)),
     )
-    alone = QGraph(qgraph.name, (), (), (), qgraph.tensors)
+    alone = QGraph(network.name, (), (), (), network.tensors)
     work = Work(map_layers(layers, alone, shape), shape)
     room = list(halves)
     for _ in range(MOST_TRIES):
@@ -70,12 +90,12 @@ def plan_steps(
         layout = _lay_out(chosen, tensors, halves)
         beyond = [max(0, peak - size) for peak, size in zip(layout.peaks, halves)]
         if not any(beyond):
-            return _Writer(layers, qgraph, shape.lanes, tensors, halves, chosen, layout).plan()
+            return _Writer(network, shape.lanes, tensors, halves, chosen, layout).plan()
         room = [size - more for size, more in zip(room, beyond)]
         if min(room) <= 0:
             break
     raise DoesNotFit(
-        f"network {qgraph.name!r} does not fit into halves of {halves[0]} and {halves[1]} words of the activation "
+        f"network {network.name!r} does not fit into halves of {halves[0]} and {halves[1]} words of the activation "
         "memory: what is free of them lies apart",
         resource="activation_depth",
         needed=sum(halves) + sum(beyond),
@@ -168,8 +188,7 @@ def _settled(item: Chosen, tensors: Tensors, halves: tuple[int, int]) -> tuple[l
 class _Writer:
     """Writes the steps of an inference."""
 
-    layers: Sequence[ArrayLayer]
-    qgraph: QGraph
+    network: Network
     lanes: int
     tensors: Tensors
     halves: tuple[int, int]
@@ -194,7 +213,7 @@ class _Writer:
         return piece.address + self.tensors.words(piece.tensor, len(piece.rows))
 
     def _piece(self, name: str, tensor: str, rows: range, address: int) -> Piece:
-        channels, _, width = self.qgraph.tensors[tensor].shape
+        channels, _, width = self.network.tensors[tensor].shape
         while name in self.pieces:
             name += "'"
         self.pieces[name] = Piece(name, tensor, rows, (channels, len(rows), width), address)
@@ -210,7 +229,7 @@ class _Writer:
     def _runs(self, piece: Piece, rows: range) -> Iterator[Run]:
         """Words of some rows of a piece: a run for each plane, or one for all where the piece is the whole tensor."""
         self._place(piece.tensor)
-        channels, height, width = self.qgraph.tensors[piece.tensor].shape
+        channels, height, width = self.network.tensors[piece.tensor].shape
         planes = -(-channels // self.lanes)
         if rows == piece.rows == range(height):
             yield Run(piece.tensor, 0, piece.address, planes * height * width)
@@ -249,7 +268,7 @@ class _Writer:
             for name, half in (self.chosen[-1].inside if self.chosen else {}).items()
             if name in self.tensors.outputs
         }
-        names = [item.tensor for item in self.qgraph.outputs]
+        names = self.network.outputs
         for number, name in enumerate(names, 1):
             last = number == len(names)
             if name in inside:
@@ -278,7 +297,7 @@ class _Writer:
         room, address = max(gaps)
         if room <= 0:
             raise DoesNotFit(
-                f"the inputs or outputs of network {self.qgraph.name!r} leave no room to move those that lie outside",
+                f"the inputs or outputs of network {self.network.name!r} leave no room to move those that lie outside",
                 resource="activation_depth",
                 needed=sum(self.halves) + 1,
                 available=sum(self.halves),
