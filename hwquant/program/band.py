@@ -7,22 +7,23 @@ from dataclasses import dataclass, replace
 
 from hwquant.copies import Grid
 from hwquant.program.layers import ArrayLayer, ArrayProduct, ArrayTerm, Destination
+from hwquant.qgraph import IntArray
 
 
 @dataclass(frozen=True)
 class Held:
-    """A tensor as the activation memory has it, or some of its rows.
+    """A tensor as the activation memory has it, or a part of it.
 
     Attributes
     ----------
     name : str
         Name under which layers find it.
-    rows : range
-        The tensor's rows that are there.
+    part : range
+        The tensor's rows, or planes, that are there.
     """
 
     name: str
-    rows: range
+    part: range
 
 
 def hull(one: range | None, other: range) -> range:
@@ -71,6 +72,27 @@ def read_rows(layer: ArrayLayer, own: range, heights: Mapping[str, int]) -> dict
     return found
 
 
+def read_planes(layer: ArrayLayer, own: range, counts: Mapping[str, int]) -> dict[str, range]:
+    """From the first to the last plane of each tensor that some planes of a layer's output are computed of.
+
+    Parameters
+    ----------
+    layer : ArrayLayer
+        The layer, which writes to a tensor of its own.
+    own : range
+        Planes of its output, at least one.
+    counts : mapping of int
+        Planes of each tensor, by name.
+    """
+    found: dict[str, range] = {}
+    if layer.product:
+        return dict.fromkeys(layer.reads, own)
+    for term in layer.terms:
+        read = own if term.separate else range(counts[term.tensor])
+        found[term.tensor] = hull(found.get(term.tensor), read)
+    return found
+
+
 def _span(layer: ArrayLayer, term: ArrayTerm, own: range) -> tuple[int, int]:
     """The first row that a term reads, and the one behind the last, padding among them."""
     within = (layer.window[0] - 1) * layer.window_dilation[0]
@@ -116,31 +138,87 @@ def band(layer: ArrayLayer, own: range, sources: Mapping[str, Held], output: Hel
     )
 
 
+def plane_band(
+    layer: ArrayLayer, own: range, lanes: int, sources: Mapping[str, Held], output: Held
+) -> ArrayLayer:
+    """Make a layer of some planes of a layer's output: of the channels that these hold.
+
+    Parameters
+    ----------
+    layer : ArrayLayer
+        The layer, which writes to a tensor of its own.
+    own : range
+        Planes of its output, at least one.
+    lanes : int
+        Channels in a word.
+    sources : mapping of Held
+        Where the tensors that it reads are, by their names: the planes of :func:`read_planes`.
+    output : Held
+        Where the planes are to be.
+    """
+    total = len(layer.bias)
+    outputs = slice(own.start * lanes, min(own.stop * lanes, total))
+
+    def of_each(values: IntArray) -> IntArray:
+        return values[outputs] if len(values) > 1 else values
+
+    terms = []
+    for term in layer.terms:
+        source, reads, channels = sources[term.tensor], term.reads[outputs], term.channels
+        if term.separate:
+            first = source.part.start * lanes
+            reads, channels = reads - first, min(source.part.stop * lanes, channels) - first
+        terms.append(
+            replace(
+                term,
+                tensor=source.name,
+                channels=channels,
+                weight=term.weight[outputs],
+                reads=reads,
+                offset=of_each(term.offset),
+            )
+        )
+    product = layer.product
+    if product:
+        product = replace(product, tensor=sources[product.tensor].name, factors=sources[product.factors].name)
+    return replace(
+        layer,
+        name=output.name,
+        terms=tuple(terms),
+        product=product,
+        bias=layer.bias[outputs],
+        shift=of_each(layer.shift),
+        multiplier=None if layer.multiplier is None else of_each(layer.multiplier),
+        macs=layer.macs * outputs.stop // total - layer.macs * outputs.start // total,
+        useful_macs=layer.useful_macs * outputs.stop // total - layer.useful_macs * outputs.start // total,
+    )
+
+
 def _term(layer: ArrayLayer, term: ArrayTerm, own: range, source: Held) -> ArrayTerm:
     """The term on what there is of its tensor, whose first row is as much less padding as it is further down."""
     top, left, bottom, right = term.padding
-    top += source.rows.start - own.start * layer.window_stride[0] * term.stride[0]
+    top += source.part.start - own.start * layer.window_stride[0] * term.stride[0]
     return replace(term, tensor=source.name, padding=(top, left, bottom, right))
 
 
 def _product(product: ArrayProduct, own: range, sources: Mapping[str, Held]) -> ArrayProduct:
     pixels, factors = sources[product.tensor], sources[product.factors]
-    row = 0 if product.held else own.start - factors.rows.start
+    row = 0 if product.held else own.start - factors.part.start
     return replace(
         product,
         tensor=pixels.name,
         factors=factors.name,
-        first=(own.start - pixels.rows.start, row),
+        first=(own.start - pixels.part.start, row),
     )
 
 
 def _into(layer: ArrayLayer, own: range, output: Held) -> Destination | None:
     """Where the band's outputs go; None where they fill what there is of the tensor."""
     if layer.into is None:
-        if own == output.rows:
+        if own == output.part:
             return None
-        start = own.start - output.rows.start, 0
+        start = own.start - output.part.start, 0
         return Destination(output.name, Grid(start, (1, 1), (len(own), layer.pixels[1])))
     grid = layer.into.grid
-    start = grid.start[0] + own.start * grid.step[0] - output.rows.start, grid.start[1]
+    start = grid.start[0] + own.start * grid.step[0] - output.part.start, grid.start[1]
     return Destination(output.name, Grid(start, grid.step, (len(own), grid.size[1])))

@@ -1,8 +1,11 @@
-"""Consecutive layers computed band by band: which rows of every tensor a band makes and reads.
+"""Consecutive layers computed band by band: which part of every tensor a band makes and reads.
 
 A *group* of layers is computed in bands: in each, all its layers make some rows. What the group is to leave behind is
 shared out to the bands, row by row; what a layer reads follows from its geometry, so that a band also makes, again,
 the rows that it shares with the band before. Tensors that only the group reads are nowhere whole.
+
+Or a band makes some planes of words, all rows of some channels: where channels do not mix it reads no more than those,
+so that windows may be as high as the picture; and each weight is used in one band alone.
 """
 
 from __future__ import annotations
@@ -11,9 +14,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from typing import Literal
 
-from hwquant.program.band import hull, own_rows, read_rows
+from hwquant.program.band import hull, own_rows, read_planes, read_rows
 from hwquant.program.layers import ArrayLayer
+
+Along = Literal["rows", "planes"]
+"""What bands are made of: *slices* of a tensor that lie one behind the other."""
 
 
 class Role(Enum):
@@ -32,6 +39,22 @@ class Role(Enum):
     """The group makes it and reads it, piece by piece, and nobody else does."""
 
 
+@dataclass(frozen=True)
+class Slices:
+    """The rows, or the planes, of a tensor.
+
+    Attributes
+    ----------
+    count : int
+        How many there are.
+    words : int
+        Words of each.
+    """
+
+    count: int
+    words: int
+
+
 @dataclass(frozen=True, eq=False)
 class Group:
     """Consecutive layers that are computed band by band.
@@ -44,8 +67,10 @@ class Group:
         The layers.
     roles : mapping of Role
         By name, what the tensors are that the layers read or write.
-    heights : mapping of int
-        Rows of these tensors.
+    along : {"rows", "planes"}
+        What its bands are made of.
+    slices : mapping of Slices
+        How many of these the tensors have, and how large they are.
     left : tuple of str
         Names of the tensors that the group makes for others.
     """
@@ -53,17 +78,22 @@ class Group:
     first: int
     layers: tuple[ArrayLayer, ...]
     roles: Mapping[str, Role]
-    heights: Mapping[str, int]
+    along: Along
+    slices: Mapping[str, Slices]
     left: tuple[str, ...]
 
     @cached_property
     def height(self) -> int:
-        """Rows of the highest tensor that is left: those that bands share, each as many but for the last."""
-        return max((self.heights[name] for name in self.left), default=1)
+        """The most slices of a tensor that is left: those that bands share, each as many but for the last."""
+        return max((self.slices[name].count for name in self.left), default=1)
 
-    def bands(self, rows: int) -> int:
-        """Number of bands of so many rows of the highest tensor that is left."""
-        return -(-self.height // rows)
+    def bands(self, height: int) -> int:
+        """Number of bands of so many slices of the tensor that has the most."""
+        return -(-self.height // height)
+
+    def words(self, name: str, part: range) -> int:
+        """Words of some slices of a tensor."""
+        return self.slices[name].words * len(part)
 
     @cached_property
     def uses(self) -> Mapping[str, tuple[int, int]]:
@@ -86,11 +116,11 @@ class Band:
     Attributes
     ----------
     made : mapping of range
-        Rows of the layers' outputs, by their numbers in the group; layers that make nothing are left out.
+        Slices of the layers' outputs, by their numbers in the group; layers that make nothing are left out.
     held : mapping of range
-        By name of each tensor that is not inside: the rows that the band needs or makes.
+        By name of each tensor that is not inside: the slices that the band needs or makes.
     share : mapping of range
-        By name of each tensor that is left: the rows that are the band's own share.
+        By name of each tensor that is left: the slices that are the band's own share.
     """
 
     made: Mapping[int, range]
@@ -104,7 +134,8 @@ def make_group(
     stop: int,
     inside: Collection[str],
     left: Collection[str],
-    heights: Mapping[str, int],
+    along: Along,
+    slices: Mapping[str, Slices],
 ) -> Group:
     """Make a group of the layers ``first`` to ``stop - 1``.
 
@@ -118,8 +149,10 @@ def make_group(
         Names of the tensors that are inside.
     left : collection of str
         Names of the tensors that the group makes for others.
-    heights : mapping of int
-        Rows of all tensors, by name.
+    along : {"rows", "planes"}
+        What bands are made of.
+    slices : mapping of Slices
+        Rows, or planes, of all tensors, by name.
     """
     members = tuple(layers[first:stop])
     made = {layer.tensor for layer in members}
@@ -132,29 +165,31 @@ def make_group(
             roles[name] = Role.LOADED
         else:
             roles[name] = Role.STORED if name in left else Role.PASSING
-    return Group(first, members, roles, {name: heights[name] for name in names}, tuple(left))
+    return Group(first, members, roles, along, {name: slices[name] for name in names}, tuple(left))
 
 
-def divide(group: Group, rows: int) -> list[Band]:
-    """Divide what a group makes into bands of so many rows, and find out what each of them makes and reads."""
+def divide(group: Group, height: int) -> list[Band]:
+    """Divide what a group makes into bands of so many slices, and find out what each of them makes and reads."""
     done = dict.fromkeys(group.names(Role.INSIDE), 0)
-    return [_band(group, number, rows, done) for number in range(group.bands(rows))]
+    return [_band(group, number, height, done) for number in range(group.bands(height))]
 
 
-def sample(group: Group, rows: int) -> list[Band]:
+def sample(group: Group, height: int) -> list[Band]:
     """The first band, the last, and two of those between them: about of the sizes that all bands have."""
-    count = group.bands(rows)
+    count = group.bands(height)
     numbers = {0, count // 2, min(count // 2 + 1, count - 1), count - 1}
-    return [_band(group, number, rows, {}) for number in sorted(numbers)]
+    return [_band(group, number, height, {}) for number in sorted(numbers)]
 
 
-def _band(group: Group, number: int, rows: int, done: dict[str, int]) -> Band:
-    """One band; ``done`` says which rows of tensors inside there are before it, and is brought up to date."""
-    begin, end = (min(place * rows, group.height) for place in (number, number + 1))
+def _band(group: Group, number: int, height: int, done: dict[str, int]) -> Band:
+    """One band; ``done`` says which slices of tensors inside there are before it, and is brought up to date."""
+    begin, end = (min(place * height, group.height) for place in (number, number + 1))
+    counts = {name: slices.count for name, slices in group.slices.items()}
     share = {
-        name: range(group.heights[name] * begin // group.height, group.heights[name] * end // group.height)
+        name: range(counts[name] * begin // group.height, counts[name] * end // group.height)
         for name in group.left
     }
+    reads = read_rows if group.along == "rows" else read_planes
     needed = {name: part for name, part in share.items() if part}
     made: dict[int, range] = {}
     for index in reversed(range(len(group.layers))):
@@ -168,7 +203,7 @@ def _band(group: Group, number: int, rows: int, done: dict[str, int]) -> Band:
         if not own:
             continue
         made[index] = own
-        for name, read in read_rows(layer, own, group.heights).items():
+        for name, read in reads(layer, own, counts).items():
             needed[name] = hull(needed.get(name), read)
     for layer in group.layers:
         if group.roles[layer.tensor] is Role.INSIDE and layer.tensor in needed:

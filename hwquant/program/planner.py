@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 
 from hwquant.errors import DoesNotFit
 from hwquant.program.array_shape import ArrayShape
-from hwquant.program.band import Held, band
-from hwquant.program.bands import Band, Role, divide
+from hwquant.program.band import Held, band, plane_band, read_planes
+from hwquant.program.bands import Along, Band, Group, Role, divide
 from hwquant.program.halves import with_waits
 from hwquant.program.layers import ArrayLayer
 from hwquant.program.layout import Lifetime, allocate_within
@@ -23,7 +24,7 @@ from hwquant.program.traffic import Port, Work
 from hwquant.program.workspace import Workspace, arrange, needs
 from hwquant.qgraph import QGraph, Tensor
 
-FEWER_ROWS = 8
+LOWER = 8
 """Heights of a group's bands that are tried, from the one that was chosen on, where some bands are too large."""
 
 MOST_TRIES = 8
@@ -74,9 +75,8 @@ def plan_steps(
         A layer has rows that are too large for the halves.
     """
     tensors = Tensors(
-        heights={name: tensor.shape[1] for name, tensor in network.tensors.items()},
-        row_words={
-            name: -(-tensor.shape[0] // shape.lanes) * tensor.shape[2]
+        sizes={
+            name: (-(-tensor.shape[0] // shape.lanes), *tensor.shape[1:])
             for name, tensor in network.tensors.items()
         },
         inputs=network.inputs,
@@ -146,7 +146,7 @@ def _lay_out(chosen: Sequence[Chosen], tensors: Tensors, halves: tuple[int, int]
     peaks = []
     for half in (0, 1):
         items = [
-            Lifetime(f"tensor {name}", tensors.all_words(name), lives[name][0], lives[name][-1])
+            Lifetime(f"tensor {name}", tensors.words(name), lives[name][0], lives[name][-1])
             for name in where
             if where[name] == half
         ]
@@ -173,11 +173,11 @@ def _settled(item: Chosen, tensors: Tensors, halves: tuple[int, int]) -> tuple[l
     """A group's bands, and its slots: lower ones where some are larger than those that were looked at."""
     room = list(halves)
     for name, half in item.inside.items():
-        room[half] -= tensors.all_words(name)
+        room[half] -= tensors.words(name)
     variant = item.variant
-    for rows in range(variant.rows, max(0, variant.rows - FEWER_ROWS), -1):
-        bands = divide(variant.group, rows)
-        need = needs(bands, len(bands), tensors.words)
+    for height in range(variant.height, max(0, variant.height - LOWER), -1):
+        bands = divide(variant.group, height)
+        need = needs(variant.group, bands)
         workspace = arrange(variant.group, need, item.inside, variant.passing, variant.turns)
         if workspace.sizes[0] <= room[0] and workspace.sizes[1] <= room[1]:
             break
@@ -201,7 +201,7 @@ class _Writer:
     def plan(self) -> Plan:
         """All steps, and what they are about."""
         for name, (half, address) in self.layout.inside.items():
-            self._piece(name, name, range(self.tensors.heights[name]), half * self.halves[0] + address)
+            self._piece(name, name, "rows", self._all(name, "rows"), half * self.halves[0] + address)
         steps = [*self._inputs(), *self._groups(), *self._outputs()]
         waiting = with_waits(steps, self.pieces, self.lanes, self.halves[0])
         peak = max((self._end(piece) for piece in self.pieces.values()), default=0)
@@ -210,35 +210,52 @@ class _Writer:
         return Plan(tuple(waiting), self.pieces, self.outside, self.halves[0], peak, self.outside_words)
 
     def _end(self, piece: Piece) -> int:
-        return piece.address + self.tensors.words(piece.tensor, len(piece.rows))
+        return piece.address + len(piece.planes) * prod(piece.shape[1:])
 
-    def _piece(self, name: str, tensor: str, rows: range, address: int) -> Piece:
-        channels, _, width = self.network.tensors[tensor].shape
+    def _all(self, name: str, along: Along) -> range:
+        """All rows, or planes, of a tensor."""
+        return range(self.tensors.slices[along][name].count)
+
+    def _piece(self, name: str, tensor: str, along: Along, part: range, address: int) -> Piece:
+        """A piece, under a name that no other has."""
+        channels, height, width = self.network.tensors[tensor].shape
         while name in self.pieces:
             name += "'"
-        self.pieces[name] = Piece(name, tensor, rows, (channels, len(rows), width), address)
+        rows, planes = self._all(tensor, "rows"), self._all(tensor, "planes")
+        if along == "rows":
+            rows, height = part, len(part)
+        else:
+            planes, channels = part, min(part.stop * self.lanes, channels) - part.start * self.lanes
+        self.pieces[name] = Piece(name, tensor, rows, planes, (channels, height, width), address)
         return self.pieces[name]
 
     def _place(self, name: str) -> int:
         """The number of a tensor's first word outside."""
         if name not in self.outside:
             self.outside[name] = self.outside_words
-            self.outside_words += self.tensors.all_words(name)
+            self.outside_words += self.tensors.words(name)
         return self.outside[name]
 
-    def _runs(self, piece: Piece, rows: range) -> Iterator[Run]:
-        """Words of some rows of a piece: a run for each plane, or one for all where the piece is the whole tensor."""
+    def _runs(self, piece: Piece, along: Along, part: range) -> Iterator[Run]:
+        """Words of some rows, or planes, of a piece: a run for each plane, or one where all rows of it are moved."""
         self._place(piece.tensor)
-        channels, height, width = self.network.tensors[piece.tensor].shape
-        planes = -(-channels // self.lanes)
-        if rows == piece.rows == range(height):
-            yield Run(piece.tensor, 0, piece.address, planes * height * width)
+        _, height, width = self.network.tensors[piece.tensor].shape
+        rows, planes = (part, piece.planes) if along == "rows" else (piece.rows, part)
+        if len(rows) == height:
+            first = (planes.start - piece.planes.start) * height * width
+            yield Run(
+                piece.tensor,
+                planes.start * height * width,
+                piece.address + first,
+                len(planes) * height * width,
+            )
             return
-        for plane in range(planes):
+        for plane in planes:
+            row = (plane - piece.planes.start) * len(piece.rows) + rows.start - piece.rows.start
             yield Run(
                 piece.tensor,
                 (plane * height + rows.start) * width,
-                piece.address + (plane * len(piece.rows) + rows.start - piece.rows.start) * width,
+                piece.address + row * width,
                 len(rows) * width,
             )
 
@@ -281,7 +298,7 @@ class _Writer:
                 yield Send(run, last and first + room >= self._words(name))
 
     def _words(self, name: str) -> int:
-        return self.tensors.all_words(name)
+        return self.tensors.words(name)
 
     def _free(self, half: int, inside: Mapping[str, int]) -> tuple[int, int]:
         """The largest part of a half that tensors inside leave free: its address, and its words."""
@@ -342,10 +359,10 @@ class _Writer:
                 yield self._compute(number, layer, own, held, turn)
                 tensor = group.layers[layer].tensor
                 if group.roles[tensor] is Role.STORED and finals[tensor] == layer and own.share[tensor]:
-                    yield from (Store(run) for run in self._runs(held[tensor], own.share[tensor]))
+                    yield from self._stores(group, held[tensor], own)
             for name in group.names(Role.STORED):  # made with a band before, which had the same rows
                 if name not in finals and own.share.get(name):
-                    yield from (Store(run) for run in self._runs(held[name], own.share[name]))
+                    yield from self._stores(group, held[name], own)
             yield from _moves(following)
 
     def _loads(
@@ -357,8 +374,13 @@ class _Writer:
             if name not in own.held or (before and own.held[name] == before.held.get(name)):
                 continue
             piece = self._new(number, name, own.held[name], turn)
-            found.append((piece, list(self._runs(piece, piece.rows))))
+            found.append((piece, list(self._runs(piece, group.along, own.held[name]))))
         return found
+
+    def _stores(self, group: Group, piece: Piece, own: Band) -> Iterator[Store]:
+        """A band's share of a piece goes outside."""
+        for run in self._runs(piece, group.along, own.share[piece.tensor]):
+            yield Store(run)
 
     def _loading_from(
         self, number: int, made: Sequence[int], loaded: Sequence[tuple[Piece, list[Run]]]
@@ -373,15 +395,19 @@ class _Writer:
                 position = index + 1
         return position
 
-    def _new(self, number: int, name: str, rows: range, turn: dict[str, int]) -> Piece:
+    def _new(self, number: int, name: str, part: range, turn: dict[str, int]) -> Piece:
         """A piece in the next slot of its tensor."""
-        workspace = self.layout.workspaces[number]
+        workspace, along = self.layout.workspaces[number], self.chosen[number].variant.group.along
         half, slots = workspace.halves[name], workspace.slots[name]
         slot = slots[turn[name] % len(slots)]
         turn[name] += 1
-        whole = len(rows) == self.tensors.heights[name]
-        title = name if whole else f"{name}[{rows.start}:{rows.stop}]"
-        return self._piece(title, name, rows, half * self.halves[0] + self.layout.blocks[number][half] + slot)
+        address = half * self.halves[0] + self.layout.blocks[number][half] + slot
+        return self._piece(self._title(name, along, part), name, along, part, address)
+
+    def _title(self, name: str, along: Along, part: range) -> str:
+        if part == self._all(name, along):
+            return name
+        return f"{name}[{part.start}:{part.stop}]" if along == "rows" else f"{name}/{part.start}:{part.stop}"
 
     def _compute(
         self, number: int, index: int, own: Band, held: dict[str, Piece], turn: dict[str, int]
@@ -392,13 +418,33 @@ class _Writer:
         makers = [other for other in own.made if group.layers[other].tensor == layer.tensor]
         if group.roles[layer.tensor] is not Role.INSIDE and index == makers[0]:
             held[layer.tensor] = self._new(number, layer.tensor, own.held[layer.tensor], turn)
-        sources = {name: self._held(name, held) for name in layer.reads}
-        computed = band(layer, own.made[index], sources, self._held(layer.tensor, held))
-        return Compute(computed, layer.name, own.made[index])
+        made = own.made[index]
+        if group.along == "rows":
+            sources = {name: self._held(name, held) for name in layer.reads}
+            computed = band(layer, made, sources, self._held(layer.tensor, held))
+        else:
+            reads = read_planes(layer, made, {name: item.count for name, item in group.slices.items()})
+            sources = {name: self._planes(name, held, reads[name]) for name in layer.reads}
+            output = self._planes(layer.tensor, held, made)
+            computed = plane_band(layer, made, self.lanes, sources, output)
+        return Compute(computed, group.first + index)
 
     def _held(self, name: str, held: Mapping[str, Piece]) -> Held:
         piece = held.get(name) or self.pieces[name]
         return Held(piece.name, piece.rows)
+
+    def _planes(self, name: str, held: Mapping[str, Piece], part: range) -> Held:
+        """Some planes of a tensor: of one that is inside, or of a larger piece, they become a piece of their own."""
+        piece = held.get(name) or self.pieces[name]
+        if part == piece.planes:
+            return Held(piece.name, part)
+        _, height, width = piece.shape
+        address = piece.address + (part.start - piece.planes.start) * height * width
+        title = self._title(name, "planes", part)
+        known = self.pieces.get(title)
+        if known is None or known.address != address:
+            known = self._piece(title, name, "planes", part, address)
+        return Held(known.name, part)
 
 
 def _moves(loaded: Sequence[tuple[Piece, list[Run]]]) -> Iterator[Load]:

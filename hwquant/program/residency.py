@@ -8,19 +8,23 @@ Tensors stay where they are first.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
+from math import prod
 
 from hwquant.errors import DoesNotFit
-from hwquant.program.bands import Band, Group, Role, make_group, sample
+from hwquant.program.bands import Along, Band, Group, Role, Slices, make_group, sample
 from hwquant.program.layers import ArrayLayer
 from hwquant.program.traffic import Cost, Port, Work, cost
 from hwquant.program.workspace import PASSING, Needs, Passing, Workspace, arrange, needs
 
 MOST_LAYERS = 8
 """Layers of a group, at most."""
+
+MOST_BY_PLANES = 2
+"""Layers of a group whose bands are planes, at most."""
 
 MOST_STATES = 12
 """Choices of the tensors inside that are kept from layer to layer: the best ones."""
@@ -48,8 +52,8 @@ class Variant:
         The choice that it is a part of.
     group : Group
         The group.
-    rows : int
-        Rows of a band.
+    height : int
+        Slices of a band, rows or planes.
     passing : {"second", "first", "across"}
         Where pieces lie that are passed on.
     turns : {1, 2}
@@ -60,7 +64,7 @@ class Variant:
 
     of: Residency
     group: Group
-    rows: int
+    height: int
     passing: Passing
     turns: int
     workspace: Workspace
@@ -68,9 +72,8 @@ class Variant:
     @cached_property
     def cost(self) -> Cost:
         """What it costs."""
-        words, work, port = self.of.tensors.words, self.of.work, self.of.port
-        bands, count = self.of.bands(self.group, self.rows), self.group.bands(self.rows)
-        return cost(self.group, bands, count, self.workspace, words, work, port)
+        bands, count = self.of.bands(self.group, self.height), self.group.bands(self.height)
+        return cost(self.group, bands, count, self.workspace, self.of.work, self.of.port)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,26 +115,28 @@ class Tensors:
 
     Attributes
     ----------
-    heights : mapping of int
-        Rows, by name.
-    row_words : mapping of int
-        Words of a row, by name.
+    sizes : mapping of tuple of int
+        Planes, rows and columns, by name.
     inputs, outputs : tuple of str
         Names of the network's inputs and outputs.
     """
 
-    heights: Mapping[str, int]
-    row_words: Mapping[str, int]
+    sizes: Mapping[str, tuple[int, int, int]]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
-    def words(self, name: str, rows: int) -> int:
-        """Words of so many rows of a tensor."""
-        return self.row_words[name] * rows
+    @cached_property
+    def slices(self) -> Mapping[Along, Mapping[str, Slices]]:
+        """Rows and planes of all tensors, by name."""
+        rows = {name: Slices(height, planes * width) for name, (planes, height, width) in self.sizes.items()}
+        planes = {
+            name: Slices(planes, height * width) for name, (planes, height, width) in self.sizes.items()
+        }
+        return {"rows": rows, "planes": planes}
 
-    def all_words(self, name: str) -> int:
+    def words(self, name: str) -> int:
         """Words of a tensor."""
-        return self.row_words[name] * self.heights[name]
+        return prod(self.sizes[name])
 
 
 @dataclass
@@ -162,8 +167,8 @@ class Residency:
     _last: dict[str, int] = field(default_factory=dict)
     _crossing: list[list[str]] = field(default_factory=list)
     _groups: dict[object, Group] = field(default_factory=dict)
-    _samples: dict[tuple[int, int, int], list[Band]] = field(default_factory=dict)
-    _sizes: dict[tuple[int, int, int], Needs] = field(default_factory=dict)
+    _samples: dict[object, list[Band]] = field(default_factory=dict)
+    _sizes: dict[object, Needs] = field(default_factory=dict)
     _tried: dict[Group, list[int]] = field(default_factory=dict)
     _variants: dict[tuple[Group, tuple[int, ...], int, Passing, int], Variant] = field(default_factory=dict)
 
@@ -206,7 +211,7 @@ class Residency:
 
     def _refuse(self, border: int) -> None:
         layer = self.layers[border]
-        rows = {name: self.tensors.row_words[name] for name in (*layer.reads, layer.tensor)}
+        rows = {name: self.tensors.slices["rows"][name].words for name in (*layer.reads, layer.tensor)}
         shown = ", ".join(f"{name!r} has rows of {words} words" for name, words in rows.items())
         raise DoesNotFit(
             f"layer {layer.name!r} cannot be computed in bands: a row of its output, and what it is computed of, do "
@@ -223,14 +228,14 @@ class Residency:
             inside = {name: half for name, half in zip(self.tensors.inputs, halves) if half is not None}
             outside = [name for name in self.tensors.inputs if name not in inside]
             if self._fits(inside, (0, 0)):
-                words = sum(self.tensors.all_words(name) for name in outside)
+                words = sum(self.tensors.words(name) for name in outside)
                 yield _State(words * self.port.word * (1 + MOVED), tuple(sorted(inside.items())))
 
     def _sent(self, state: _State) -> float:
         """Cycles in which outputs come in from outside."""
         inside = dict(state.inside)
         outside = {name for name in self.tensors.outputs if name not in inside}
-        return sum(self.tensors.all_words(name) for name in outside) * self.port.word * (1 + MOVED)
+        return sum(self.tensors.words(name) for name in outside) * self.port.word * (1 + MOVED)
 
     def _fits(self, inside: Mapping[str, int], sizes: tuple[int, int]) -> bool:
         return all(size <= room for size, room in zip(sizes, self._room(inside)))
@@ -239,7 +244,7 @@ class Residency:
         """Words that tensors inside leave in each half."""
         room = list(self.halves)
         for name, half in inside.items():
-            room[half] -= self.tensors.all_words(name)
+            room[half] -= self.tensors.words(name)
         return room[0], room[1]
 
     def _groups_from(self, state: _State, first: int) -> Iterator[tuple[int, _State]]:
@@ -256,7 +261,11 @@ class Residency:
                 room = self._room(meanwhile)
                 if min(room) < 0:
                     continue
-                variant = self._best(self._group(first, stop, meanwhile, left), meanwhile, room)
+                variants = [
+                    self._best(self._group(first, stop, meanwhile, left, along), meanwhile, room)
+                    for along in self._ways(first, stop)
+                ]
+                variant = self._cheapest(item for item in variants if item)
                 if variant is None:
                     continue
                 after = {name: half for name, half in meanwhile.items() if self._last.get(name, -1) >= stop}
@@ -272,7 +281,17 @@ class Residency:
     def _worthwhile(self, first: int, border: int) -> bool:
         """Whether what layers from ``first`` on hand over a border is so large that it is better not whole."""
         handed = (name for name in self._crossing[border] if self._first[name] >= first)
-        return max(map(self.tensors.all_words, handed), default=0) > LARGE * min(self.halves)
+        return max(map(self.tensors.words, handed), default=0) > LARGE * min(self.halves)
+
+    def _ways(self, first: int, stop: int) -> tuple[Along, ...]:
+        """What bands of a group may be made of: of a few layers with tensors of their own, also planes."""
+        layers = self.layers[first:stop]
+        planes = self.tensors.slices["planes"]
+        if len(layers) > MOST_BY_PLANES or any(
+            layer.into or planes[layer.tensor].count == 1 for layer in layers
+        ):
+            return ("rows",)
+        return "rows", "planes"
 
     def _options(
         self, left: Sequence[str], inside: Mapping[str, int], first: int, stop: int
@@ -293,13 +312,16 @@ class Residency:
             if all(choice in options or len(options) == 1 for options in each):
                 yield tuple(choice if choice in options else options[0] for options in each)
 
-    def _group(self, first: int, stop: int, inside: Collection[str], left: Sequence[str]) -> Group:
+    def _group(
+        self, first: int, stop: int, inside: Collection[str], left: Sequence[str], along: Along
+    ) -> Group:
         names = dict.fromkeys(
             name for layer in self.layers[first:stop] for name in (*layer.reads, layer.tensor)
         )
-        key = first, stop, tuple(name for name in names if name in inside)
+        key = first, stop, along, tuple(name for name in names if name in inside)
         if key not in self._groups:
-            self._groups[key] = make_group(self.layers, first, stop, inside, left, self.tensors.heights)
+            slices = self.tensors.slices[along]
+            self._groups[key] = make_group(self.layers, first, stop, inside, left, along, slices)
         return self._groups[key]
 
     def _best(self, group: Group, inside: Mapping[str, int], room: tuple[int, int]) -> Variant | None:
@@ -308,55 +330,60 @@ class Residency:
         variants: list[Variant] = []
         for turns in (1, 2):
             first = bisect_left(
-                heights, True, key=lambda rows: any(self._fitting(group, inside, rows, room, turns))
+                heights, True, key=lambda height: any(self._fitting(group, inside, height, room, turns))
             )
-            for rows in heights[first : first + MORE_HEIGHTS]:
-                variants += self._fitting(group, inside, rows, room, turns)
+            for height in heights[first : first + MORE_HEIGHTS]:
+                variants += self._fitting(group, inside, height, room, turns)
             if heights == [group.height] or not group.names(Role.LOADED, Role.STORED):
                 break
+        return self._cheapest(variants)
+
+    def _cheapest(self, variants: Iterable[Variant]) -> Variant | None:
         return min(variants, key=lambda variant: self._spent(variant.cost), default=None)
 
     def _fitting(
-        self, group: Group, inside: Mapping[str, int], rows: int, room: tuple[int, int], turns: int
+        self, group: Group, inside: Mapping[str, int], height: int, room: tuple[int, int], turns: int
     ) -> Iterator[Variant]:
-        """The variants with so many rows of a band, and slots of a tensor, that fit into a room."""
-        need = self._needs(group, rows)
+        """The variants with so many slices of a band, and slots of a tensor, that fit into a room."""
+        need = self._needs(group, height)
         for role, most in ((Role.LOADED, room[0]), (Role.STORED, room[1])):
-            if turns * sum(need.sizes.get(name, 0) for name in group.names(role)) > most:
+            names = group.names(role)
+            if sum(need.sizes[name] * (1 if name in need.constant else turns) for name in names) > most:
                 return
         own = tuple(inside[name] for name in group.names(Role.INSIDE))
         for passing in PASSING if group.names(Role.PASSING) else PASSING[:1]:
-            key = group, own, rows, passing, turns
+            key = group, own, height, passing, turns
             if key not in self._variants:
                 workspace = arrange(group, need, inside, passing, turns)
-                self._variants[key] = Variant(self, group, rows, passing, turns, workspace)
+                self._variants[key] = Variant(self, group, height, passing, turns, workspace)
             size = self._variants[key].workspace.sizes
             if size[0] <= room[0] and size[1] <= room[1]:
                 yield self._variants[key]
 
     def _heights(self, group: Group) -> list[int]:
-        """Rows of a band to try, the most first."""
+        """Slices of a band to try, the most first."""
         if group not in self._tried:
             counts, count = [], 1 if len(group.layers) == 1 else 2
             while count < group.height:
                 counts.append(count)
                 count = count + 1 if count < 4 else -(-count * 5 // 4)
+            counts.append(group.height)
             if not group.names(Role.LOADED, Role.STORED, Role.PASSING):
                 counts = [1]
-            heights = [-(-group.height // count) for count in [*counts, group.height]]
-            self._tried[group] = list(dict.fromkeys(heights))
+            self._tried[group] = list(dict.fromkeys(-(-group.height // count) for count in counts))
         return self._tried[group]
 
-    def bands(self, group: Group, rows: int) -> list[Band]:
+    def bands(self, group: Group, height: int) -> list[Band]:
         """Some of a group's bands, which do not depend on what is inside."""
         stop = group.first + len(group.layers)
-        key = group.first, stop, rows
+        key = group.first, stop, group.along, height
         if key not in self._samples:
-            self._samples[key] = sample(self._group(group.first, stop, (), group.left), rows)
+            plain = self._group(group.first, stop, (), group.left, group.along)
+            self._samples[key] = sample(plain, height)
         return self._samples[key]
 
-    def _needs(self, group: Group, rows: int) -> Needs:
-        key = group.first, group.first + len(group.layers), rows
+    def _needs(self, group: Group, height: int) -> Needs:
+        key = group.first, group.first + len(group.layers), group.along, height
         if key not in self._sizes:
-            self._sizes[key] = needs(self.bands(group, rows), group.bands(rows), self.tensors.words)
+            self._sizes[key] = needs(group, self.bands(group, height))
         return self._sizes[key]

@@ -27,7 +27,7 @@ from hwquant.qgraph import Tensor
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows of a tensor, or all of them, in the activation memory.
+    """A tensor in the activation memory, or some of its rows, or of its planes.
 
     Attributes
     ----------
@@ -37,6 +37,8 @@ class Piece:
         Name of the tensor.
     rows : range
         The rows of the tensor.
+    planes : range
+        The planes of the tensor, each of which has a word for every pixel.
     shape : tuple of int
         Channels, height and width of the piece.
     address : int
@@ -46,6 +48,7 @@ class Piece:
     name: str
     tensor: str
     rows: range
+    planes: range
     shape: Shape
     address: int
 
@@ -117,15 +120,12 @@ class Compute:
     ----------
     layer : ArrayLayer
         What is computed, with names of pieces for those of tensors.
-    of : str
-        Name of the layer that it is a band of.
-    rows : range
-        The rows of that layer's output.
+    of : int
+        Number of the network's layer that it is a band of.
     """
 
     layer: ArrayLayer
-    of: str
-    rows: range
+    of: int
 
 
 Step = Receive | Send | Load | Store | Wait | Compute

@@ -13,7 +13,7 @@ from hwquant.program.bands import Band, Group, Role
 from hwquant.program.external import BURST, ExternalMemory
 from hwquant.program.mapping import MappedLayer
 from hwquant.program.tiling import column_blocks, connected_tiles, pixel_blocks
-from hwquant.program.workspace import Words, Workspace
+from hwquant.program.workspace import Workspace
 
 BETWEEN_LAYERS = 40
 """Cycles from a layer's last pixel to the next one's first, about."""
@@ -108,8 +108,15 @@ class Work:
         """Words of a layer's weights."""
         return 0 if self.mapped[number].layer.product else self.tiles(number) * self.shape.rows
 
-    def cycles(self, number: int, rows: int) -> int:
-        """Cycles that so many rows of a layer's output take."""
+    def cycles(self, group: Group, index: int, made: range) -> float:
+        """Cycles that some slices of the output of a group's layer take."""
+        layer = group.layers[index]
+        if group.along == "rows":
+            return self._row_cycles(group.first + index, len(made))
+        whole = self._row_cycles(group.first + index, layer.pixels[0]) - BETWEEN_LAYERS
+        return whole * len(made) / group.slices[layer.tensor].count + BETWEEN_LAYERS
+
+    def _row_cycles(self, number: int, rows: int) -> int:
         if (number, rows) not in self._cycles:
             item = self.mapped[number]
             part = replace(item, layer=replace(item.layer, pixels=(rows, item.layer.pixels[1])))
@@ -131,7 +138,6 @@ def cost(
     bands: Sequence[Band],
     count: int,
     workspace: Workspace,
-    words: Words,
     work: Work,
     port: Port,
 ) -> Cost:
@@ -143,16 +149,16 @@ def cost(
     computed = loaded = stored = 0.0
     per_band = 0.0
     total = sum(work.weights(group.first + index) for index in range(len(group.layers)))
-    again = count if port.room is not None and total > port.room else 1
+    again = count if group.along == "rows" and port.room is not None and total > port.room else 1
     weights = total * again / count
     for number, band in enumerate(bands):
         share = _share(number, len(bands), count)
-        cycles = {index: work.cycles(group.first + index, len(rows)) for index, rows in band.made.items()}
+        cycles = {index: work.cycles(group, index, made) for index, made in band.made.items()}
         busy = sum(cycles.values())
         names = group.names(Role.LOADED)
         fresh = [name for name in names if name in band.held and not _same(bands, number, name)]
-        comes = sum(words(name, len(band.held[name])) for name in fresh)
-        goes = sum(words(name, len(band.share[name])) for name in group.names(Role.STORED))
+        comes = sum(group.words(name, band.held[name]) for name in fresh)
+        goes = sum(group.words(name, band.share[name]) for name in group.names(Role.STORED))
         load, store = comes * port.word, goes * port.word
         first = writes_first(group, workspace, band)
         turns = max((len(workspace.slots[name]) for name in fresh), default=1)

@@ -7,7 +7,7 @@ for the time from what makes them to what reads them last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, get_args
@@ -19,9 +19,6 @@ Passing = Literal["second", "first", "across"]
 """The half of pieces that are passed on: one of them, or that in which a layer's first input is not."""
 
 PASSING: tuple[Passing, ...] = get_args(Passing)
-
-Words = Callable[[str, int], int]
-"""Words of so many rows of a tensor, by its name."""
 
 
 @dataclass(frozen=True)
@@ -49,32 +46,32 @@ class Needs:
 
     Attributes
     ----------
-    count : int
-        Number of bands.
     sizes : mapping of int
         Words of the largest piece of each tensor, by name.
     kept : collection of str
-        Names of the tensors of which a band and the one before it have the same rows, and so the same piece.
+        Names of the tensors of which some band has the piece of the band before it.
+    constant : collection of str
+        Names of those of which all bands have one piece.
     """
 
-    count: int
     sizes: Mapping[str, int]
     kept: Collection[str]
+    constant: Collection[str]
 
 
-def needs(bands: Sequence[Band], count: int, words: Words) -> Needs:
-    """Find out what bands need: all ``count`` of a group, or some that are as large as any."""
-    rows: dict[str, int] = {}
+def needs(group: Group, bands: Sequence[Band]) -> Needs:
+    """Find out what bands need: all of a group, or some that are as large as any."""
+    parts: dict[str, list[range | None]] = {}
     for band in bands:
-        for name, held in band.held.items():
-            rows[name] = max(rows.get(name, 0), len(held))
-    kept = {
-        name
-        for one, other in pairwise(bands)
-        for name, held in one.held.items()
-        if held == other.held.get(name)
+        for name in group.slices:
+            parts.setdefault(name, []).append(band.held.get(name))
+    sizes = {
+        name: max((group.words(name, part) for part in held if part), default=0)
+        for name, held in parts.items()
     }
-    return Needs(count, {name: words(name, most) for name, most in rows.items()}, kept)
+    kept = {name for name, held in parts.items() if any(one == other for one, other in pairwise(held) if one)}
+    constant = {name for name, held in parts.items() if len(set(held)) == 1}
+    return Needs(sizes, kept, constant)
 
 
 def arrange(group: Group, need: Needs, inside: Mapping[str, int], passing: Passing, turns: int) -> Workspace:
@@ -101,7 +98,7 @@ def arrange(group: Group, need: Needs, inside: Mapping[str, int], passing: Passi
             continue
         size, moved = need.sizes.get(name, 0), role is not Role.PASSING
         first, final = (0, last) if moved or name in need.kept else group.uses[name]
-        for turn in range(turns if moved and need.count > 1 else 1):
+        for turn in range(turns if moved and name not in need.constant else 1):
             items[halves[name]].append(Lifetime(f"{turn}{name}", size, first, final))
     slots: dict[str, tuple[int, ...]] = {}
     sizes = []
