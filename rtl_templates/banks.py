@@ -149,7 +149,7 @@ def choose(
     m : Module
         Module that gets the registers of the choice.
     parts : Sequence of Bank
-        The banks.
+        The banks: of a whole memory, or of one that begins at a multiple of the words of each.
     address : Value
         The address of the memory that is read.
     words : Sequence of Value
@@ -164,6 +164,7 @@ def choose(
     """
     if len(parts) == 1:
         return words[0]
+    start = parts[0].start
     low = min(bank.address_bits for bank in parts)
     chosen = address[low:]
     for stage in range(READ_LATENCY):
@@ -172,6 +173,7 @@ def choose(
             m.d.sync += register.eq(chosen)
         chosen = register
     slots = [word for bank, word in zip(parts, words) for _ in range(1 << bank.address_bits - low)]
+    slots = [*words[:1] * (start >> low), *slots]
     return Array(slots)[chosen]
 
 

@@ -197,6 +197,10 @@ class Accelerator(Component):
                 registers.held.eq(sequencer.held),
                 self.begins.eq(host.events.received),
             ]
+            if config.half_depth:
+                connect(m, mover.load, memory.load)
+                connect(m, mover.read, memory.store)
+                m.d.comb += [memory.storing.eq(mover.reading), mover.data.eq(memory.stored)]
 
         # Weights, from their memory into the array.
         connect(m, weights.weights, arrays[0].weights)

@@ -221,12 +221,13 @@ class TransferPort(Signature):
     send : Out(1)
         Begin with an output.
     words : Out(instruction_layout(config, Opcode.OUTPUT))
-        First ``address`` of the words, their ``count``, and whether an output is the ``last`` of its frame. Of several
-        arrays: the same of an input, and the ``banks``.
+        First ``address`` of the words, their ``count``, and whether an output is the ``last`` of its frame. Where a
+        frame may come in pieces: the same of an input; of several arrays, and the ``banks``.
     done : In(1)
         The last word has moved in the cycle before.
     again : In(1)
-        A frame was dropped in the cycle before, and its first input is to begin again; only where there are several.
+        A frame was dropped in the cycle before, and its first input is to begin again; only where frames may come in
+        pieces.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -237,7 +238,7 @@ class TransferPort(Signature):
                 "words": Out(instruction_layout(config, Opcode.OUTPUT)),
                 "done": In(1),
             }
-            | ({"again": In(1)} if config.arrays > 1 else {})
+            | ({"again": In(1)} if config.in_pieces else {})
         )
 
 

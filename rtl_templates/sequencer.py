@@ -152,7 +152,7 @@ class Sequencer(Component):
         with m.If(self.begun):
             m.d.sync += state.coming.eq(0)
         self._execute(m, state)
-        if self.config.arrays > 1:
+        if self.config.in_pieces:
             # What is before the first input sets registers, as it has done.
             with m.If(self.transfer.again):
                 m.d.sync += [state.valid.eq(0), state.fetched.eq(0), state.pc.eq(0)]

@@ -306,6 +306,11 @@ class ArrayShape(Latencies):
         """Rows of the array from one entry to the next, where ``rows_per_cycle`` rows enter in a cycle."""
         return -(-self.rows // rows_per_cycle)
 
+    @property
+    def in_pieces(self) -> bool:
+        """Whether a frame may come in several inputs, and leave in several outputs."""
+        return self.arrays > 1 or self.external_bits > 0
+
     def word_beats(self, bits: int) -> int:
         """Beats of the port to external memory that a word of ``bits`` bits takes."""
         return -(-bits // self.external_bits)

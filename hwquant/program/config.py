@@ -13,6 +13,9 @@ from hwquant.program.array_shape import ArrayShape
 from hwquant.program.raw_inputs import RawInput
 from hwquant.program.widths import index_bits
 
+HALF_STEP = 2048
+"""What the first half of an activation memory has a multiple of at most: words that one block RAM holds."""
+
 
 @dataclass(frozen=True)
 class ArrayConfig(ArrayShape):
@@ -82,6 +85,11 @@ class ArrayConfig(ArrayShape):
                 f"half_depth must be below activation_depth {self.activation_depth}, and 0 without a port to external "
                 f"memory, not {self.half_depth}"
             )
+        if self.half_depth % self.half_step:
+            raise HwquantError(
+                f"half_depth must be a multiple of {self.half_step}, as activation_depth is {self.activation_depth}, "
+                f"not {self.half_depth}"
+            )
         if self.external_bits and self.parameter_depth & (self.parameter_depth - 1):
             raise HwquantError(
                 "parameters from external memory go through a ring: parameter_depth must be a power of two, not "
@@ -117,6 +125,11 @@ class ArrayConfig(ArrayShape):
     def activation_address_bits(self) -> int:
         """Width of an address of the activation memory."""
         return index_bits(self.activation_depth)
+
+    @property
+    def half_step(self) -> int:
+        """What ``half_depth`` is a multiple of: the words that an address within a RAM of the second half can have."""
+        return min(HALF_STEP, 1 << index_bits(self.activation_depth - self.half_depth))
 
     @property
     def table_depth(self) -> int:

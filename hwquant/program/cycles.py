@@ -57,6 +57,7 @@ class _Machine:
     loaded: int = -1
     started: int = -1
     pixels: int = 0
+    busy: bool = False  # there has been a tile
     parameters: int = -(1 << 30)
     pending: int = -1
     begun: int = -1
@@ -71,7 +72,7 @@ class _Machine:
     @property
     def finished(self) -> int:
         """The cycle in which the latest tile is finished, with its outputs written."""
-        if self.started < 0:
+        if not self.busy:
             return LONG_AGO
         return self.started + self.pixels + self.program.config.drain_latency
 
@@ -84,6 +85,12 @@ class _Machine:
     def wait_for_moves(self, moves: int) -> None:
         """Wait until at most so many moves are not complete."""
         self._hold(self.mover.waited(moves))
+
+    def shift(self, cycles: int) -> None:
+        """Count time from so many cycles later on."""
+        for name in ("loaded", "started", "parameters", "pending", "begun"):
+            setattr(self, name, getattr(self, name) - cycles)
+        self.mover.shift(cycles)
 
     def _hold(self, until: int) -> None:
         """Execute an instruction, not before a cycle."""
@@ -100,7 +107,7 @@ class _Machine:
             self.executed = max(self.executed, self.begun + 1)
         load = max(self.executed + 1, self.started)
         start = load + (1 if values.get("product") else self.format.load_cycles(config) + values["offsets"])
-        if self.started >= 0:
+        if self.busy:
             start = max(start, self.started + self.pixels)
             if values.get("settle"):
                 start = max(start, self.started + self.pixels + ACCUMULATE_HAZARD - 1)
@@ -114,7 +121,7 @@ class _Machine:
             self.pending = start
         if values["layer"]:
             self.begun = start + self._first_output(values) + config.write_latency
-        self.loaded, self.started, self.pixels = load, start, self.count
+        self.loaded, self.started, self.pixels, self.busy = load, start, self.count, True
 
     def _first_output(self, values: dict[str, int]) -> int:
         """How much later than in any tile the first output of a depthwise tile, or of a product, is on its way."""
@@ -205,7 +212,8 @@ def _execute(
             elapsed = machine.executed + moving - tail + INPUT_CYCLES
             before += elapsed
             machine.executed = 0 if values.get("early") else tail
-            machine.mover.shift(elapsed)
+            machine.shift(elapsed)
+            starts[:] = [max(0, start - elapsed) for start in starts]
             machine.stalled = 0
             inputs -= 1
             if not inputs:

@@ -114,9 +114,7 @@ def _transfers(
                 moves.append((address, count, banks))
     for number, (address, count, banks) in enumerate(moves, 1):
         ends = (
-            {"last": int(last and number == len(moves))}
-            if shape.arrays > 1 or opcode is Opcode.OUTPUT
-            else {}
+            {"last": int(last and number == len(moves))} if shape.in_pieces or opcode is Opcode.OUTPUT else {}
         )
         chosen = {"banks": banks} if shape.arrays > 1 else {}
         yield _set(opcode, address=address, count=count, **ends, **chosen)

@@ -6,7 +6,8 @@ A word is the opcode in the low bits, then the fields in order, least significan
 END       the inference is over: start again at word 0
 INPUT     accept a frame of ``count`` words from the host into ``address``...; or, where the hardware has a packer, a
           frame that it makes words of at so many addresses, and go on at once (``early``) or when all of them are
-          written. Of several arrays without one: into the ``banks`` that have a bit; the ``last`` ends the frame
+          written. Of several arrays without one: into the ``banks`` that have a bit. There, and with external memory,
+          a frame may come in several inputs, of which the ``last`` ends it
 OUTPUT    when the pipeline is empty, send ``count`` words from ``address`` to the host; the ``last`` of a network's
           outputs ends the frame. Of several arrays: from the bank that has a bit in ``banks``
 LEVEL     loop level ``level`` of the pixel order (0 window column, 1 window row, 2 pixel column, 3 pixel row):
@@ -159,7 +160,8 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
     address = Field("address", config.activation_address_bits)
     count = Field("count", config.activation_address_bits + 1)
     several = config.arrays > 1
-    banks = (Field("last", 1), Field("banks", config.arrays))
+    last = (Field("last", 1),)
+    ends = (*last, Field("banks", config.arrays)) if several else last
     early = (Field("early", 1),) if config.raw_inputs else ()
     # A plane is in all banks together.
     plane = Field(
@@ -192,8 +194,8 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
     return {
         Opcode.END: (),
         # Beside those of OUTPUT, in the same places.
-        Opcode.INPUT: (address, count, *(early or (banks if several else ()))),
-        Opcode.OUTPUT: (address, count, *(banks if several else banks[:1])),
+        Opcode.INPUT: (address, count, *(early or (ends if config.in_pieces else ()))),
+        Opcode.OUTPUT: (address, count, *ends),
         Opcode.LEVEL: (
             Field("level", 2),
             Field("limit", coordinate),

@@ -22,7 +22,7 @@ TIMINGS = {
 }
 
 
-def config(bits, half_depth=96, **more):
+def config(bits, half_depth=128, **more):
     return ArrayConfig(
         *(3, 5),
         weight_slot_bits=7,
@@ -188,7 +188,7 @@ def play(bits, half_depth, timing, seed, *, stall=0, count=40, faulty=None, plan
 
 
 @pytest.mark.parametrize("name", TIMINGS)
-@pytest.mark.parametrize(("bits", "half_depth"), [(16, 96), (32, 0), (64, 96), (128, 96)])
+@pytest.mark.parametrize(("bits", "half_depth"), [(16, 128), (32, 0), (64, 128), (128, 128)])
 def test_moves_move_what_they_say_and_take_as_long_as_the_model_says(name, bits, half_depth):
     size, plan, run = play(bits, half_depth, TIMINGS[name], bits)
     model = MoverModel(size, TIMINGS[name])
@@ -202,7 +202,7 @@ def test_moves_move_what_they_say_and_take_as_long_as_the_model_says(name, bits,
 
 @pytest.mark.parametrize("bits", [16, 64])
 def test_a_memory_that_pauses_changes_no_word(bits):
-    play(bits, 96, TIMINGS["plain"], 5, stall=100, count=25)
+    play(bits, 128, TIMINGS["plain"], 5, stall=100, count=25)
 
 
 def test_an_error_is_told_and_the_move_goes_on():
