@@ -104,9 +104,13 @@ class Group:
                 uses[name] = uses.get(name, (index, index))[0], index
         return uses
 
-    def names(self, *roles: Role) -> list[str]:
+    @cached_property
+    def _names(self) -> Mapping[Role, tuple[str, ...]]:
+        return {role: tuple(name for name, own in self.roles.items() if own is role) for role in Role}
+
+    def names(self, *roles: Role) -> tuple[str, ...]:
         """Names of the tensors that have one of some roles."""
-        return [name for name, role in self.roles.items() if role in roles]
+        return sum((self._names[role] for role in roles), ())
 
 
 @dataclass(frozen=True, eq=False)

@@ -248,7 +248,7 @@ class ArrayLayer:
         """Name of the tensor that the layer writes, or a part of it."""
         return self.into.tensor if self.into else self.name
 
-    @property
+    @cached_property
     def reads(self) -> tuple[str, ...]:
         """Names of the tensors that are read, in order."""
         if self.product:

@@ -281,7 +281,16 @@ def allocate(lifetimes: Sequence[Lifetime]) -> tuple[dict[str, int], int]:
         lambda item: (item.birth - item.death, -item.words),
         lambda item: (-item.words * (item.death - item.birth + 1), item.birth),
     )
-    found = [_first_fit(sorted(lifetimes, key=order)) for order in orders]
+    births = {item.birth for item in lifetimes}
+    least = max(
+        (sum(item.words for item in lifetimes if item.birth <= time <= item.death) for time in births),
+        default=0,
+    )
+    found = []
+    for order in orders:
+        found.append(_first_fit(sorted(lifetimes, key=order)))
+        if found[-1][1] == least:
+            break
     return min(found, key=lambda entry: entry[1])
 
 
