@@ -12,7 +12,7 @@ from hwquant.program.array_shape import ArrayShape
 from hwquant.program.bands import Band, Group, Role
 from hwquant.program.external import BURST, ExternalMemory
 from hwquant.program.mapping import MappedLayer
-from hwquant.program.tiling import column_blocks, connected_tiles, pixel_blocks
+from hwquant.program.tiling import column_blocks, dense_weights, pixel_blocks
 from hwquant.program.workspace import Workspace
 
 BETWEEN_LAYERS = 40
@@ -89,7 +89,7 @@ class Work:
     _cycles: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def tiles(self, number: int) -> int:
-        """Tiles of a layer, for each block of pixels."""
+        """Tiles of a layer that are not zero, for each block of pixels."""
         if number not in self._tiles:
             item = self.mapped[number]
             blocks = column_blocks(len(item.layer.bias), self.shape, False)
@@ -99,7 +99,9 @@ class Work:
                 count = len(blocks)
             else:
                 count = sum(
-                    connected_tiles(term, block, self.shape) for block in blocks for term in item.layer.terms
+                    int(dense_weights(term, block, self.shape).any(axis=(1, 2)).sum())
+                    for block in blocks
+                    for term in item.layer.terms
                 )
             self._tiles[number] = count
         return self._tiles[number]
