@@ -46,7 +46,7 @@ from hwquant.program.marks import Mark, transfers, with_marks
 from hwquant.program.moves import BUFFER, Moved, with_moves
 from hwquant.program.overlap import with_waits
 from hwquant.program.placement import Placed, place
-from hwquant.program.planner import Network, plan_steps
+from hwquant.program.planner import halves, plan_steps
 from hwquant.program.program import Program
 from hwquant.program.raw_choice import PackInput, map_with_inputs
 from hwquant.program.raw_inputs import RawInput
@@ -67,6 +67,7 @@ from hwquant.program.tables import TablePages, make_pages
 from hwquant.program.traffic import Port
 from hwquant.program.weight_choice import choose_weight_format
 from hwquant.program.weight_format import WeightFormat, weight_formats
+from hwquant.program.writing import Network
 from hwquant.qgraph import QGraph
 
 
@@ -188,10 +189,13 @@ class Compilation:
     @cached_property
     def plan(self) -> Plan | None:
         """The steps of an inference whose tensors do not all fit inside; None where they do, or there is no outside."""
-        halves, memory = self.requirements.halves, self.requirements.external
-        if not halves or not memory:
+        memory, sizes = (
+            self.requirements.external,
+            halves(self.requirements.config, self.requirements.most_words),
+        )
+        if not memory or not sizes:
             return None
-        if place(self._mapping[0], self.qgraph, self.offered, {}).peak <= sum(halves):
+        if place(self._mapping[0], self.qgraph, self.offered, {}).peak <= sum(sizes):
             return None
         port = Port.of(memory, self.offered, self.requirements.given.get("weight_depth", BUFFER))
         packed = packings(self._mapping[0])
@@ -205,7 +209,7 @@ class Compilation:
         inputs = tuple(item.name for item in self.qgraph.inputs)
         outputs = tuple(item.tensor for item in self.qgraph.outputs)
         network = Network(self.qgraph.name, tensors, inputs, outputs)
-        return plan_steps(layers, network, self.offered, halves, port)
+        return plan_steps(layers, network, self.offered, sizes, port)
 
     @cached_property
     def _pieces(self) -> QGraph:
@@ -259,7 +263,7 @@ class Compilation:
         return make_schedule(self.divided.layers, self.placed, self.needed, self._whole)
 
     @cached_property
-    def _ends(self) -> tuple[tuple[Placement, ...], tuple[Placement, ...]]:
+    def program_ends(self) -> tuple[tuple[Placement, ...], tuple[Placement, ...]]:
         """The network's inputs and outputs: where they lie, or how the host has their words."""
         names = [item.name for item in self.qgraph.inputs], [item.tensor for item in self.qgraph.outputs]
         places: Mapping[str, Placement] = self.placed.tensors
@@ -284,7 +288,7 @@ class Compilation:
             return shape
         # Of several arrays, each accumulates but a part of the pixels, and has but strips of the inputs.
         most = max(block.count for item in self.schedule for block in item.pixel_blocks)
-        raw = tuple(RawInput.of(place) for place in self._ends[0]) if self.raw_inputs else ()
+        raw = tuple(RawInput.of(place) for place in self.program_ends[0]) if self.raw_inputs else ()
         return replace(shape, accumulator_depth=most, raw_inputs=raw)
 
     @cached_property
@@ -305,7 +309,7 @@ class Compilation:
     @cached_property
     def _marked(self) -> tuple[Instruction | Mark, ...]:
         """The instructions, with all weights and parameters inside, and marks where activations move."""
-        inputs, outputs = self._ends
+        inputs, outputs = self.program_ends
         if self.plan:
             transferred = transfers(self.plan)
         else:
@@ -352,7 +356,9 @@ class Compilation:
         needs = measure(self.emitted, self.schedule, self.placed, self.images)
         if self.moved:
             needs |= self.moved.sizes
-        return needs | {"half_depth": self.plan.half} if self.plan else needs
+        if self.plan and self.plan.outside_words:
+            needs |= {"half_depth": self.plan.half}
+        return needs
 
     @cached_property
     def sized(self) -> ArrayConfig:
@@ -364,7 +370,7 @@ class Compilation:
     def program(self) -> Program:
         """The result of all passes, as files and hardware have it."""
         formats, tensors = fields(self.sized), self.placed.tensors
-        inputs, outputs = self._ends
+        inputs, outputs = self.program_ends
         return Program(
             name=self.qgraph.name,
             config=self.sized,

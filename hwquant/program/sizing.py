@@ -19,7 +19,7 @@ from hwquant.program.isa import Instruction, Opcode
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.mapping import MappedLayer, all_modes, used_modes
 from hwquant.program.placement import Placed
-from hwquant.program.raw_choice import PACK_INPUT, RAM_WORDS, PackInput
+from hwquant.program.raw_choice import PACK_INPUT, PackInput
 from hwquant.program.raw_inputs import RawInput
 from hwquant.program.schedule import LayerSchedule
 from hwquant.program.sides import Array, array_name, whole_array
@@ -154,18 +154,6 @@ class Requirements:
     def given(self) -> Mapping[str, int]:
         """Words of memories, by name of field, where they are given."""
         return {name: getattr(self.config, name) for name in SIZES} if self.config else self.limits
-
-    @property
-    def halves(self) -> tuple[int, int] | None:
-        """Words of each half of the activation memory, where tensors may be outside; None where they may not."""
-        if not self.external or self.most_words is None:
-            return None
-        if self.config:
-            half = self.config.half_depth
-            return (half, self.config.activation_depth - half) if half else None
-        half = self.most_words // 2
-        half -= half % RAM_WORDS if half > RAM_WORDS else 0
-        return (half, self.most_words - half) if half else None
 
     @property
     def most_words(self) -> int | None:

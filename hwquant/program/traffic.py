@@ -12,7 +12,8 @@ from hwquant.program.array_shape import ArrayShape
 from hwquant.program.bands import Band, Group, Role
 from hwquant.program.external import BURST, ExternalMemory
 from hwquant.program.mapping import MappedLayer
-from hwquant.program.tiling import column_blocks, dense_weights, pixel_blocks
+from hwquant.program.schedule import tile_weights
+from hwquant.program.tiling import column_blocks, pixel_blocks
 from hwquant.program.workspace import Workspace
 
 BETWEEN_LAYERS = 40
@@ -93,16 +94,13 @@ class Work:
         if number not in self._tiles:
             item = self.mapped[number]
             blocks = column_blocks(len(item.layer.bias), self.shape, False)
-            if item.plan:
-                count = len(blocks) * len(item.plan.filters)
-            elif item.layer.product:
+            count = sum(
+                int(tile_weights(item, term, block, self.shape).any(axis=(1, 2)).sum())
+                for block in blocks
+                for term in item.layer.terms
+            )
+            if item.layer.product:
                 count = len(blocks)
-            else:
-                count = sum(
-                    int(dense_weights(term, block, self.shape).any(axis=(1, 2)).sum())
-                    for block in blocks
-                    for term in item.layer.terms
-                )
             self._tiles[number] = count
         return self._tiles[number]
 

@@ -8,9 +8,17 @@ from __future__ import annotations
 from math import prod
 
 import numpy as np
+from hwquant_testing.small_networks import images
 
+from hwquant.errors import DoesNotFit
+from hwquant.golden import reference
+from hwquant.program.compiler import lowered_network
 from hwquant.program.layout import Placement
+from hwquant.program.planner import plan_steps
+from hwquant.program.sizing import Requirements
 from hwquant.program.steps import Compute, Load, Receive, Send, Store, Wait
+from hwquant.program.traffic import Port
+from hwquant.program.writing import Network
 
 JUNK = 1 << 40
 """What memories hold at first: no sum of it is right."""
@@ -215,3 +223,36 @@ def addresses(plan, name, lanes):
 
 def span(run):
     return set(range(run.address, run.address + run.count))
+
+
+def planned(qgraph, array, halves, port=None, **limits):
+    """A plan of a network for an array and the halves of its memory, and the lanes of a word."""
+    layers = lowered_network(qgraph)
+    shape = Requirements(array, limits=limits).offered(layers, qgraph)
+    inputs, outputs = (
+        tuple(item.name for item in qgraph.inputs),
+        tuple(item.tensor for item in qgraph.outputs),
+    )
+    network = Network(qgraph.name, qgraph.tensors, inputs, outputs)
+    return plan_steps(layers, network, shape, halves, port or Port(1.0, 1.0, 200)), shape.lanes
+
+
+def smallest(qgraph, array, share=1.0):
+    """The plan with the smallest halves, about, that are at least a share of all tensors' words; and those halves."""
+    lanes = Requirements(array).offered(lowered_network(qgraph), qgraph).lanes
+    size = max(2, int(share * sum(words_of(tensor, lanes) for tensor in qgraph.tensors.values())))
+    while True:
+        try:
+            return *planned(qgraph, array, (size, size)), (size, size)
+        except DoesNotFit:
+            size += -(-size // 4)
+
+
+def assert_right(qgraph, plan, lanes, halves, seed=0):
+    """Check a plan, and that it computes what the golden model does, whenever its moves take place."""
+    check(plan, qgraph, lanes, halves)
+    inputs = {name: q[0] for name, q in images(qgraph, 1, seed).items()}
+    expected = reference.run(qgraph, {name: q[None] for name, q in inputs.items()})
+    for late in (False, True):
+        for name, q in execute(plan, qgraph, lanes, inputs, late=late).items():
+            np.testing.assert_array_equal(q, expected[name][0], err_msg=name)
