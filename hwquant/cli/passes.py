@@ -21,15 +21,23 @@ if TYPE_CHECKING:
     from hwquant.program.sizing import OffsetChoice
 
 
-def network_passes(network: Path, array: str, offset: OffsetChoice, limits: Mapping[str, int]) -> Compilation:
-    """The passes over the network of a .hwq file, for an array such as "8x8"."""
+def network_passes(
+    network: Path,
+    array: str,
+    offset: OffsetChoice,
+    limits: Mapping[str, int],
+    external: str | None = None,
+) -> Compilation:
+    """The passes over the network of a .hwq file, for an array such as "8x8", and a port of so many bits, if any."""
     from hwquant import hwq
     from hwquant.program.compiler import Compilation, lowered_network
+    from hwquant.program.external import ExternalMemory
     from hwquant.program.sides import parse_array
     from hwquant.program.sizing import Requirements
 
     qgraph = hwq.load(network)
-    requirements = Requirements(parse_array(array), offset, limits)
+    memory = ExternalMemory(int(external)) if external else None
+    requirements = Requirements(parse_array(array), offset, limits, external=memory)
     return Compilation(qgraph, lowered_network(qgraph), requirements)
 
 

@@ -61,7 +61,7 @@ from hwquant.program.sizing import (
     size,
 )
 from hwquant.program.statistics import layer_info
-from hwquant.program.steps import Plan
+from hwquant.program.steps import Compute, Plan
 from hwquant.program.strips import Divided, divide
 from hwquant.program.tables import TablePages, make_pages
 from hwquant.program.traffic import Port
@@ -186,13 +186,17 @@ class Compilation:
         packs, most = self.requirements.packs_input, self.requirements.most_words
         return map_with_inputs(self.lowered, self.qgraph, self.offered, packs=packs, most_words=most)
 
+    @property
+    def halves(self) -> tuple[int, int] | None:
+        """Words of each half of the activation memory, where tensors may be outside; else None."""
+        if not self.requirements.external:
+            return None
+        return halves(self.requirements.config, self.requirements.most_words)
+
     @cached_property
     def plan(self) -> Plan | None:
         """The steps of an inference whose tensors do not all fit inside; None where they do, or there is no outside."""
-        memory, sizes = (
-            self.requirements.external,
-            halves(self.requirements.config, self.requirements.most_words),
-        )
+        memory, sizes = self.requirements.external, self.halves
         if not memory or not sizes:
             return None
         if place(self._mapping[0], self.qgraph, self.offered, {}).peak <= sum(sizes):
@@ -210,6 +214,13 @@ class Compilation:
         outputs = tuple(item.tensor for item in self.qgraph.outputs)
         network = Network(self.qgraph.name, tensors, inputs, outputs)
         return plan_steps(layers, network, self.offered, sizes, port)
+
+    def bands(self, layer: ArrayLayer) -> list[ArrayLayer]:
+        """The bands of one of the lowered layers, where there is a plan; else none."""
+        if not self.plan:
+            return []
+        number = self.lowered.index(layer)
+        return [step.layer for step in self.plan.steps if isinstance(step, Compute) and step.of == number]
 
     @cached_property
     def _pieces(self) -> QGraph:

@@ -36,7 +36,13 @@ class ActivationMove:
 
 @dataclass(frozen=True)
 class Await:
-    """Nothing goes on until the first ``moves`` loads and stores of the inference are complete."""
+    """Nothing goes on until some loads and stores are complete.
+
+    Attributes
+    ----------
+    moves : int
+        How many of the inference's, from the first on.
+    """
 
     moves: int
 

@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from hwquant.errors import DoesNotFit
 from hwquant.program.addresses import lay_out
 from hwquant.program.array_shape import ArrayShape
+from hwquant.program.bands import Band, Role
 from hwquant.program.config import HALF_STEP, ArrayConfig
 from hwquant.program.layers import ArrayLayer
 from hwquant.program.mapping import map_layers
-from hwquant.program.residency import Residency, Tensors
-from hwquant.program.steps import Plan
-from hwquant.program.traffic import Port, Work
+from hwquant.program.residency import Chosen, Residency, Tensors
+from hwquant.program.steps import Plan, Planned
+from hwquant.program.traffic import Port, Work, cost
+from hwquant.program.workspace import Workspace
 from hwquant.program.writing import Network, Writer
 from hwquant.qgraph import QGraph
 
@@ -91,7 +93,11 @@ def plan_steps(
         layout = lay_out(chosen, tensors, sizes)
         beyond = [max(0, peak - size) for peak, size in zip(layout.peaks, sizes)]
         if not any(beyond):
-            return Writer(network, shape.lanes, tensors, sizes, chosen, layout).plan()
+            groups = tuple(
+                _planned(item, bands, workspace, work, port)
+                for item, bands, workspace in zip(chosen, layout.bands, layout.workspaces)
+            )
+            return Writer(network, shape.lanes, tensors, sizes, chosen, layout).plan(groups)
         room = [size - more for size, more in zip(room, beyond)]
         if min(room) <= 0:
             break
@@ -102,4 +108,32 @@ def plan_steps(
         needed=sum(sizes) + sum(beyond),
         available=sum(sizes),
         remedy="a larger activation memory",
+    )
+
+
+def _planned(item: Chosen, bands: Sequence[Band], workspace: Workspace, work: Work, port: Port) -> Planned:
+    """What a group costs with all of its bands."""
+    group = item.variant.group
+    spent = cost(group, bands, len(bands), workspace, work, port)
+    loaded = dict.fromkeys(group.names(Role.LOADED), 0)
+    stored = dict.fromkeys(group.names(Role.STORED), 0)
+    for number, band in enumerate(bands):
+        for name in loaded.keys() & band.held.keys():
+            if number == 0 or bands[number - 1].held.get(name) != band.held[name]:
+                loaded[name] += group.words(name, band.held[name])
+        for name in stored:
+            stored[name] += group.words(name, band.share[name])
+    return Planned(
+        first=group.first,
+        layers=len(group.layers),
+        along=group.along,
+        bands=len(bands),
+        where={name: role.value for name, role in group.roles.items()},
+        loaded=loaded,
+        stored=stored,
+        weights=tuple(spent.again * work.weights(group.first + index) for index in range(len(group.layers))),
+        cycles=spent.cycles,
+        computed=spent.computed,
+        activations=(spent.loaded + spent.stored) * port.word,
+        fetched=spent.weights * port.weights,
     )

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from hwquant.graph import Shape
 from hwquant.program.layers import ArrayLayer
@@ -77,7 +78,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Receive:
-    """Words of an input come from the host; ``last`` ends the frame."""
+    """Words of an input come from the host.
+
+    Attributes
+    ----------
+    run : Run
+        The words.
+    last : bool
+        Whether they end the frame.
+    """
 
     run: Run
     last: bool
@@ -85,7 +94,15 @@ class Receive:
 
 @dataclass(frozen=True)
 class Send:
-    """Words of an output go to the host; ``last`` ends the frame."""
+    """Words of an output go to the host.
+
+    Attributes
+    ----------
+    run : Run
+        The words.
+    last : bool
+        Whether they end the frame.
+    """
 
     run: Run
     last: bool
@@ -93,21 +110,39 @@ class Send:
 
 @dataclass(frozen=True)
 class Load:
-    """Words come from outside."""
+    """Words come from outside.
+
+    Attributes
+    ----------
+    run : Run
+        The words.
+    """
 
     run: Run
 
 
 @dataclass(frozen=True)
 class Store:
-    """Words go outside."""
+    """Words go outside.
+
+    Attributes
+    ----------
+    run : Run
+        The words.
+    """
 
     run: Run
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Nothing goes on until the first ``moves`` loads and stores of the inference are over."""
+    """Nothing goes on until some moves are over.
+
+    Attributes
+    ----------
+    moves : int
+        How many of the inference's loads and stores, from the first on.
+    """
 
     moves: int
 
@@ -131,12 +166,55 @@ class Compute:
 Step = Receive | Send | Load | Store | Wait | Compute
 
 
+@dataclass(frozen=True)
+class Planned:
+    """Layers that are computed together, band by band, and what that costs, as estimated.
+
+    Attributes
+    ----------
+    first : int
+        Number of the first layer.
+    layers : int
+        How many there are.
+    along : {"rows", "planes"}
+        What the bands are made of.
+    bands : int
+        Number of bands.
+    where : mapping of str
+        By name of the tensors that the layers read or make: "inside", "loaded", "stored", or "passing" where they are
+        nowhere whole.
+    loaded, stored : mapping of int
+        By name of the tensors that are loaded, or stored: words that come in, or go out.
+    weights : tuple of int
+        By number of the layer among them: words of weights that come in.
+    cycles : float
+        Cycles in all.
+    computed, activations, fetched : float
+        Cycles of the array, and of the port for activations and for weights.
+    """
+
+    first: int
+    layers: int
+    along: Literal["rows", "planes"]
+    bands: int
+    where: Mapping[str, str]
+    loaded: Mapping[str, int]
+    stored: Mapping[str, int]
+    weights: tuple[int, ...]
+    cycles: float
+    computed: float
+    activations: float
+    fetched: float
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """Where tensors are, and the steps of an inference.
 
     Attributes
     ----------
+    groups : tuple of Planned
+        The layers that are computed together, in order.
     steps : tuple of Step
         The steps in order.
     pieces : mapping of Piece
@@ -151,6 +229,7 @@ class Plan:
         Words that lie outside.
     """
 
+    groups: tuple[Planned, ...]
     steps: tuple[Step, ...]
     pieces: Mapping[str, Piece]
     outside: Mapping[str, int]

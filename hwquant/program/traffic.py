@@ -63,6 +63,8 @@ class Cost:
         Words of activations that come in, and that go out.
     weights : int
         Words of weights that come in.
+    again : int
+        How often they do.
     """
 
     cycles: float
@@ -70,6 +72,7 @@ class Cost:
     loaded: int
     stored: int
     weights: int
+    again: int
 
 
 @dataclass
@@ -175,7 +178,7 @@ def cost(
             per_band += load
         if number == len(bands) - 1:
             per_band += store
-    return Cost(per_band, computed, round(loaded), round(stored), total * again)
+    return Cost(per_band, computed, round(loaded), round(stored), total * again, again)
 
 
 def _share(number: int, given: int, count: int) -> float:

@@ -12,7 +12,7 @@ from hwquant.program.band import Held, band, plane_band, read_planes
 from hwquant.program.bands import Along, Band, Group, Role
 from hwquant.program.halves import with_waits
 from hwquant.program.residency import Chosen, Tensors
-from hwquant.program.steps import Compute, Load, Piece, Plan, Receive, Run, Send, Step, Store
+from hwquant.program.steps import Compute, Load, Piece, Plan, Planned, Receive, Run, Send, Step, Store
 from hwquant.qgraph import Tensor
 
 
@@ -38,7 +38,23 @@ class Network:
 
 @dataclass
 class Writer:
-    """Writes the steps of an inference."""
+    """Writes the steps of an inference.
+
+    Attributes
+    ----------
+    network : Network
+        The network's tensors, inputs and outputs.
+    lanes : int
+        Channels in a word.
+    tensors : Tensors
+        How large its tensors are.
+    halves : tuple of int
+        Words of each half of the activation memory.
+    chosen : sequence of Chosen
+        The groups, in order.
+    layout : Layout
+        Where tensors and blocks lie.
+    """
 
     network: Network
     lanes: int
@@ -46,20 +62,22 @@ class Writer:
     halves: tuple[int, int]
     chosen: Sequence[Chosen]
     layout: Layout
-    pieces: dict[str, Piece] = field(default_factory=dict)
-    outside: dict[str, int] = field(default_factory=dict)
-    outside_words: int = 0
+    _pieces: dict[str, Piece] = field(default_factory=dict)
+    _outside: dict[str, int] = field(default_factory=dict)
+    _outside_words: int = 0
 
-    def plan(self) -> Plan:
+    def plan(self, groups: tuple[Planned, ...]) -> Plan:
         """All steps, and what they are about."""
         for name, (half, address) in self.layout.inside.items():
             self._piece(name, name, "rows", self._all(name, "rows"), half * self.halves[0] + address)
         steps = [*self._inputs(), *self._groups(), *self._outputs()]
-        waiting = with_waits(steps, self.pieces, self.lanes, self.halves[0])
-        peak = max((self._end(piece) for piece in self.pieces.values()), default=0)
+        waiting = with_waits(steps, self._pieces, self.lanes, self.halves[0])
+        peak = max((self._end(piece) for piece in self._pieces.values()), default=0)
         runs = [step.run for step in steps if isinstance(step, Receive | Send | Load | Store)]
         peak = max([peak, self.halves[0] + 1, *(run.address + run.count for run in runs)])
-        return Plan(tuple(waiting), self.pieces, self.outside, self.halves[0], peak, self.outside_words)
+        return Plan(
+            groups, tuple(waiting), self._pieces, self._outside, self.halves[0], peak, self._outside_words
+        )
 
     def _end(self, piece: Piece) -> int:
         return piece.address + len(piece.planes) * prod(piece.shape[1:])
@@ -71,22 +89,22 @@ class Writer:
     def _piece(self, name: str, tensor: str, along: Along, part: range, address: int) -> Piece:
         """A piece, under a name that no other has."""
         channels, height, width = self.network.tensors[tensor].shape
-        while name in self.pieces:
+        while name in self._pieces:
             name += "'"
         rows, planes = self._all(tensor, "rows"), self._all(tensor, "planes")
         if along == "rows":
             rows, height = part, len(part)
         else:
             planes, channels = part, min(part.stop * self.lanes, channels) - part.start * self.lanes
-        self.pieces[name] = Piece(name, tensor, rows, planes, (channels, height, width), address)
-        return self.pieces[name]
+        self._pieces[name] = Piece(name, tensor, rows, planes, (channels, height, width), address)
+        return self._pieces[name]
 
     def _place(self, name: str) -> int:
         """The number of a tensor's first word outside."""
-        if name not in self.outside:
-            self.outside[name] = self.outside_words
-            self.outside_words += self.tensors.words(name)
-        return self.outside[name]
+        if name not in self._outside:
+            self._outside[name] = self._outside_words
+            self._outside_words += self.tensors.words(name)
+        return self._outside[name]
 
     def _runs(self, piece: Piece, along: Along, part: range) -> Iterator[Run]:
         """Words of some rows, or planes, of a piece: a run for each plane, or one where all rows of it are moved."""
@@ -119,7 +137,7 @@ class Writer:
         steps: list[Step] = []
         for name in self.tensors.inputs:
             if name in inside:
-                steps.append(Receive(Run(name, 0, self.pieces[name].address, self._words(name)), last=False))
+                steps.append(Receive(Run(name, 0, self._pieces[name].address, self._words(name)), last=False))
                 continue
             self._place(name)
             address, room = self._free(1, inside)
@@ -141,7 +159,7 @@ class Writer:
         for number, name in enumerate(names, 1):
             last = number == len(names)
             if name in inside:
-                yield Send(Run(name, 0, self.pieces[name].address, self._words(name)), last)
+                yield Send(Run(name, 0, self._pieces[name].address, self._words(name)), last)
                 continue
             address, room = self._free(0, inside)
             for first in range(0, self._words(name), room):
@@ -282,18 +300,18 @@ class Writer:
         return Compute(computed, group.first + index)
 
     def _held(self, name: str, held: Mapping[str, Piece]) -> Held:
-        piece = held.get(name) or self.pieces[name]
+        piece = held.get(name) or self._pieces[name]
         return Held(piece.name, piece.rows)
 
     def _planes(self, name: str, held: Mapping[str, Piece], part: range) -> Held:
         """Some planes of a tensor: of one that is inside, or of a larger piece, they become a piece of their own."""
-        piece = held.get(name) or self.pieces[name]
+        piece = held.get(name) or self._pieces[name]
         if part == piece.planes:
             return Held(piece.name, part)
         _, height, width = piece.shape
         address = piece.address + (part.start - piece.planes.start) * height * width
         title = self._title(name, "planes", part)
-        known = self.pieces.get(title)
+        known = self._pieces.get(title)
         if known is None or known.address != address:
             known = self._piece(title, name, "planes", part, address)
         return Held(known.name, part)
