@@ -261,7 +261,6 @@ class Compilation:
         if not requirements.external:
             return None
         needs = measure(self._inside, self.schedule, self.placed, images)
-        given = vars(requirements.config) if requirements.config else requirements.limits
         return with_moves(
             self._inside,
             images.weights,
@@ -269,14 +268,15 @@ class Compilation:
             self.shape,
             requirements.external,
             parameter_bits=parameter_bits(self.shape, needs, requirements.config),
-            depths={name: given[name] for name in ("weight_depth", "parameter_depth") if name in given},
+            limits=requirements.limits,
+            config=requirements.config,
         )
 
     @cached_property
     def needs(self) -> Mapping[str, int]:
         """What the network needs of each memory, and of widths."""
         needs = measure(self.emitted, self.schedule, self.placed, self.images)
-        return needs | self.moved.sizes if self.moved else needs
+        return {**needs, **(self.moved.sizes if self.moved else {})}
 
     @cached_property
     def sized(self) -> ArrayConfig:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.available import REMEDY
+from hwquant.program.config import ArrayConfig
 from hwquant.program.external import BURST, ExternalMemory
 from hwquant.program.isa import QUEUE, Instruction, MoveKind, Opcode
 from hwquant.program.weight_format import WeightFormat
@@ -171,7 +172,8 @@ def with_moves(
     memory: ExternalMemory,
     *,
     parameter_bits: int,
-    depths: Mapping[str, int],
+    limits: Mapping[str, int],
+    config: ArrayConfig | None = None,
 ) -> Moved:
     """Let a program fetch its weights and parameters from external memory.
 
@@ -189,8 +191,11 @@ def with_moves(
         The memory outside.
     parameter_bits : int
         Width of a word of parameters.
-    depths : mapping of int
-        Words of the weight and the parameter memory, ``weight_depth`` and ``parameter_depth``, where they are given.
+    limits : mapping of int
+        The most words of the weight and the parameter memory, ``weight_depth`` and ``parameter_depth``, where they are
+        limited.
+    config : ArrayConfig, optional
+        Hardware that exists: its memories are as deep as they are.
 
     Raises
     ------
@@ -199,10 +204,11 @@ def with_moves(
     """
     largest, passes = _passes(code, shape)
     starts, real, unique = _stored_once(passes, weights)
-    depth = depths.get("weight_depth", max(2, 2 * largest, min(len(unique), BUFFER)))
-    _check("weight_depth", largest, depth)
-    whole = 1 << index_bits(parameters)
-    ring = 1 << (depths.get("parameter_depth", min(whole, RING)).bit_length() - 1)
+    deepest = config.weight_depth if config else limits.get("weight_depth", max(2 * largest, BUFFER))
+    depth = max(2, min(deepest, len(unique)))
+    _check("weight_depth", largest, deepest)
+    ring = min(1 << index_bits(parameters), 1 << (limits.get("parameter_depth", RING).bit_length() - 1))
+    ring = config.parameter_depth if config else max(2, ring)
     _check("parameter_depth", shape.columns, ring)
     most = max(largest, depth // PARTS)
     bounds = _chunks(passes, most)
