@@ -151,6 +151,11 @@ class Requirements:
         return bool(self.config.raw_inputs) if self.config else self.pack_input != "none"
 
     @property
+    def given(self) -> Mapping[str, int]:
+        """Words of memories, by name of field, where they are given."""
+        return {name: getattr(self.config, name) for name in SIZES} if self.config else self.limits
+
+    @property
     def most_words(self) -> int | None:
         """Words that the activation memory may have; None where that is open."""
         return self.config.activation_depth if self.config else self.limits.get("activation_depth")
@@ -188,7 +193,12 @@ class Requirements:
             check_hardware(exact, self.config)
             return self.config
         weights = {name: getattr(exact, name) for name in OF_WEIGHTS}
-        return replace(used_modes(offered, mapped), **weights, raw_inputs=raw_inputs)
+        return replace(
+            used_modes(offered, mapped),
+            **weights,
+            raw_inputs=raw_inputs,
+            strided_writes=exact.strided_writes,
+        )
 
     def _needed(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> ArrayShape:
         multipliers = [layer.multiplier for layer in layers if layer.multiplier is not None]

@@ -13,7 +13,7 @@ from hwquant.errors import HwquantError
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.compiler import Compilation, compile_network, lowered_network
 from hwquant.program.config import BIASES, KEY, LATER, OPTIONAL, SHAPE_FIELDS, SIZES, ArrayConfig
-from hwquant.program.emission import drop_redundant_sets, emit
+from hwquant.program.emission import drop_redundant_sets, emit, receive, send
 from hwquant.program.isa import REGISTERS, Instruction, Opcode
 from hwquant.program.listing import PASSES, listing
 from hwquant.program.mapping import Dense, Taps, WindowSums
@@ -219,7 +219,8 @@ def test_sets_that_are_dropped_change_nothing_for_any_tile(seed):
     inputs = [places[item.name] for item in compilation.qgraph.inputs]
     outputs = [places[item.tensor] for item in compilation.qgraph.outputs]
     pages, formats = compilation.tables.pages, compilation.formats
-    everything = list(emit(compilation.schedule, inputs, outputs, compilation.shape, formats, pages))
+    ends = receive(inputs, compilation.shape), send(outputs, compilation.shape)
+    everything = list(emit(compilation.schedule, *ends, compilation.shape, formats, pages))
     kept = list(drop_redundant_sets(everything))
     assert list(effects(kept)) == list(effects(everything))
     assert len(kept) < len(everything)
