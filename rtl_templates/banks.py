@@ -173,7 +173,7 @@ def choose(
             m.d.sync += register.eq(chosen)
         chosen = register
     slots = [word for bank, word in zip(parts, words) for _ in range(1 << bank.address_bits - low)]
-    slots = [*words[:1] * (start >> low), *slots]
+    slots = [words[0]] * (start >> low) + slots
     return Array(slots)[chosen]
 
 

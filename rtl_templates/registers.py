@@ -79,7 +79,13 @@ class RegisterFile(Component):
         cycles = Signal(REGISTER_BITS)
         inferences = Signal(REGISTER_BITS)
         dropped = Signal(Register.STATUS.field("dropped").width)
-        m.d.comb += self.run.enable.eq((start | repeat) & ~self.missing)
+        enable = (start | repeat) & ~self.missing
+        if self.config.external_bits:
+            placed = Signal()
+            with m.If(self.bus.write & (self.bus.address == MemoryRegister.MEMORY)):
+                m.d.sync += placed.eq(1)
+            enable &= placed
+        m.d.comb += self.run.enable.eq(enable)
         with m.If(counting):
             m.d.sync += cycles.eq(cycles + 1)
         with m.If(self.frames.received):
@@ -146,7 +152,7 @@ class RegisterFile(Component):
     @staticmethod
     def facts(config: ArrayConfig, *, loadable: bool = False) -> Facts:
         """Two counters of whole registers, one of a field, and four marks; with external memory one more counter."""
-        memory = BASE_BITS + 1 + REGISTER_BITS if config.external_bits else 0
+        memory = BASE_BITS + 2 + REGISTER_BITS if config.external_bits else 0
         dropped = Register.STATUS.field("dropped").width
         return Facts(
             registers={"counters": 2 * REGISTER_BITS + dropped, "control": 4, "memory": memory},

@@ -5,8 +5,9 @@ from enum import IntEnum
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out
 
+from hwquant.errors import HwquantError
 from hwquant.program.config import ArrayConfig
-from hwquant.program.registers import MemoryRegister, Register
+from hwquant.program.registers import Register
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.facts import Facts, Inside
@@ -81,6 +82,10 @@ class WishboneAccelerator(Component):
     """
 
     def __init__(self, accelerator: Accelerator):
+        if accelerator.config.external_bits:
+            raise HwquantError(
+                "external memory is behind AXI4: a core with Wishbone has no port for it; choose the bus axi or stream"
+            )
         self.accelerator = accelerator
         super().__init__(
             {
@@ -121,7 +126,7 @@ class WishboneAccelerator(Component):
         with m.If(access):
             m.d.sync += self.dat_r.eq(value)
         with m.Switch(self.adr):
-            with m.Case(*Register, *(MemoryRegister if self.accelerator.config.external_bits else ())):
+            with m.Case(*Register):
                 m.d.comb += [bus.write.eq(access & self.we), value.eq(bus.read_data)]
             with m.Case(BusRegister.FRAME, BusRegister.LAST):
                 final = written == sent - 1

@@ -10,6 +10,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, connect, flipped
 
 from hwquant.program.external import MemoryTiming
+from hwquant.program.registers import MemoryRegister
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.ports import AxiMemoryPort
@@ -214,4 +215,10 @@ class WithMemory(Component):
         for name in self.signature.members:
             mine, inner = flipped(getattr(self, name)), getattr(accelerator, name)
             connect(m, mine, inner)
+        # The first thing that the accelerator is told is where its memory begins: at 0.
+        told = Signal()
+        m.d.sync += told.eq(1)
+        bus = accelerator.bus
+        with m.If(~told):
+            m.d.comb += [bus.address.eq(MemoryRegister.MEMORY), bus.write.eq(1), bus.write_data.eq(0)]
         return m

@@ -16,7 +16,6 @@ emitted  :func:`~hwquant.program.emission.emit`, then
          :func:`~hwquant.program.overlap.with_waits`, ``drop_redundant_sets``,
          :func:`~hwquant.program.marks.with_marks`, where tensors are outside   the schedule, the array's shape
 images   :func:`~hwquant.program.images.make_images`                            the schedule, the array's shape
-moved    :func:`~hwquant.program.moves.with_moves`, with external memory        what was emitted, images
 sized    :func:`~hwquant.program.sizing.measure`, then ``size``                 what all of these need
 ======== ====================================================================== ===================================
 """
@@ -350,15 +349,16 @@ class Compilation:
         if not requirements.external:
             return None
         needs = measure(self._inside, self.schedule, self.placed, images)
-        given = requirements.given
         return with_moves(
-            self._inside,
+            self._marked,
             images.weights,
             len(images.bias),
             self.shape,
             requirements.external,
             parameter_bits=parameter_bits(self.shape, needs, requirements.config),
-            depths={name: given[name] for name in ("weight_depth", "parameter_depth") if name in given},
+            limits=requirements.limits,
+            config=requirements.config,
+            activations=self.plan.outside_words if self.plan else 0,
         )
 
     @cached_property

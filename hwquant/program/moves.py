@@ -7,7 +7,7 @@ pass, or by a layer of the same weights) stays as long as nothing else needs the
 
 A move's place in the program is behind the tiles that used what it overwrites, and so late that the queue of moves is
 never full; a WAIT before the first tiles that use it makes sure that it is complete. What fits before any tiles is
-fetched before the input.
+fetched before the input. Loads and stores of activations, which a plan has marked, are queued where they stand.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.available import REMEDY
+from hwquant.program.config import ArrayConfig
 from hwquant.program.external import BURST, ExternalMemory
 from hwquant.program.isa import QUEUE, Instruction, MoveKind, Opcode
+from hwquant.program.marks import ActivationMove, Mark
 from hwquant.program.weight_format import WeightFormat
 from hwquant.program.widths import index_bits
 
@@ -36,6 +38,9 @@ RING = 256
 
 PARTS = 4
 """Chunks that the weight memory holds at least, where tiles are small enough."""
+
+SHARED = 3
+"""Places in the queue that weights and parameters leave to activations, where those move."""
 
 AT_ONCE = ("first", "parameters", "offsets", "source", "layer")
 """Flags of a TILE that are those of the first of repeated tiles."""
@@ -62,20 +67,22 @@ class Moved:
 
 @dataclass(frozen=True)
 class Outside:
-    """The image outside, in beats: weights from 0, then parameters.
+    """What is outside, in beats: weights from 0, then parameters, then activations.
 
     Attributes
     ----------
-    weight_beats, parameter_beats : int
+    weight_beats, parameter_beats, activation_beats : int
         Beats of a word.
-    weights, parameters : int
+    weights, parameters, activations : int
         Words.
     """
 
     weight_beats: int
     parameter_beats: int
+    activation_beats: int
     weights: int
     parameters: int
+    activations: int
 
     @property
     def first_parameter(self) -> int:
@@ -83,9 +90,15 @@ class Outside:
         return -(-self.weights * self.weight_beats // BURST) * BURST
 
     @property
+    def first_activation(self) -> int:
+        """Where activations begin: at a whole burst."""
+        end = self.first_parameter + self.parameters * self.parameter_beats
+        return -(-end // BURST) * BURST
+
+    @property
     def beats(self) -> int:
         """Beats in all."""
-        return self.first_parameter + self.parameters * self.parameter_beats
+        return self.first_activation + self.activations * self.activation_beats
 
 
 @dataclass(eq=False)
@@ -164,21 +177,23 @@ class _Buffer:
 
 
 def with_moves(
-    code: Sequence[Instruction],
+    code: Sequence[Instruction | Mark],
     weights: NDArray[np.int16 | np.int32],
     parameters: int,
     shape: ArrayShape,
     memory: ExternalMemory,
     *,
     parameter_bits: int,
-    depths: Mapping[str, int],
+    limits: Mapping[str, int],
+    config: ArrayConfig | None = None,
+    activations: int = 0,
 ) -> Moved:
     """Let a program fetch its weights and parameters from external memory.
 
     Parameters
     ----------
-    code : sequence of Instruction
-        The program, as hardware with all of them inside would have it.
+    code : sequence of Instruction or Mark
+        The program, as hardware with all of them inside would have it, and marks where activations move.
     weights : ndarray of int16 or int32, shape (words, columns)
         The weights in order of use.
     parameters : int
@@ -189,8 +204,13 @@ def with_moves(
         The memory outside.
     parameter_bits : int
         Width of a word of parameters.
-    depths : mapping of int
-        Words of the weight and the parameter memory, ``weight_depth`` and ``parameter_depth``, where they are given.
+    limits : mapping of int
+        The most words of the weight and the parameter memory, ``weight_depth`` and ``parameter_depth``, where they are
+        limited.
+    config : ArrayConfig, optional
+        Hardware that exists: its memories are as deep as they are.
+    activations : int, default 0
+        Words of activations that are outside at some time.
 
     Raises
     ------
@@ -199,10 +219,11 @@ def with_moves(
     """
     largest, passes = _passes(code, shape)
     starts, real, unique = _stored_once(passes, weights)
-    depth = depths.get("weight_depth", max(2, 2 * largest, min(len(unique), BUFFER)))
-    _check("weight_depth", largest, depth)
-    whole = 1 << index_bits(parameters)
-    ring = 1 << (depths.get("parameter_depth", min(whole, RING)).bit_length() - 1)
+    deepest = config.weight_depth if config else limits.get("weight_depth", max(2 * largest, BUFFER))
+    depth = max(2, min(deepest, len(unique)))
+    _check("weight_depth", largest, deepest)
+    ring = min(1 << index_bits(parameters), 1 << (limits.get("parameter_depth", RING).bit_length() - 1))
+    ring = config.parameter_depth if config else max(2, ring)
     _check("parameter_depth", shape.columns, ring)
     most = max(largest, depth // PARTS)
     bounds = _chunks(passes, most)
@@ -210,13 +231,15 @@ def with_moves(
     outside = Outside(
         shape.word_beats(shape.columns * shape.slot_bits),
         shape.word_beats(parameter_bits),
+        shape.word_beats(shape.word_bits),
         len(unique),
         parameters,
+        activations,
     )
     size = outside.beats * memory.data_bits // 8
     if size > memory.size:
         raise DoesNotFit(
-            f"weights and parameters take {size} bytes of external memory, which has {memory.size}",
+            f"weights, parameters and activations take {size} bytes of external memory, which has {memory.size}",
             resource="external memory",
             needed=size,
             available=memory.size,
@@ -249,7 +272,7 @@ def _check(resource: str, needed: int, available: int) -> None:
         )
 
 
-def _tiles(code: Sequence[Instruction], shape: ArrayShape) -> Iterator[tuple[int, int, int, int, int]]:
+def _tiles(code: Sequence[Instruction | Mark], shape: ArrayShape) -> Iterator[tuple[int, int, int, int, int]]:
     """The tiles of instructions: number of the instruction, count, words of each, words before the first, and start.
 
     A product's have no words. The start is that of a memory with all passes, one behind the other.
@@ -257,6 +280,8 @@ def _tiles(code: Sequence[Instruction], shape: ArrayShape) -> Iterator[tuple[int
     pointer = mark = 0
     repeat, form = 0, WeightFormat()
     for number, instruction in enumerate(code):
+        if not isinstance(instruction, Instruction):
+            continue
         values = instruction.values
         if instruction.opcode is Opcode.REPEAT:
             repeat = values["count"]
@@ -276,14 +301,16 @@ def _tiles(code: Sequence[Instruction], shape: ArrayShape) -> Iterator[tuple[int
             repeat = 0
 
 
-def _passes(code: Sequence[Instruction], shape: ArrayShape) -> tuple[int, list[list[int]]]:
+def _passes(code: Sequence[Instruction | Mark], shape: ArrayShape) -> tuple[int, list[list[int]]]:
     """The words of the largest tile; of each column pass, where its tiles begin and where the last one ends."""
     largest, passes = 0, list[list[int]]()
     for number, count, words, offsets, start in _tiles(code, shape):
         if not words:
             continue
         largest = max(largest, words + offsets)
-        values = code[number].values
+        tile = code[number]
+        assert isinstance(tile, Instruction)
+        values = tile.values
         if values["first"] and values["parameters"]:
             passes.append([start])
         if start < passes[-1][-1]:
@@ -326,13 +353,15 @@ def _chunks(passes: Sequence[Sequence[int]], most: int) -> list[int]:
 
 
 def _split(
-    code: Sequence[Instruction], shape: ArrayShape, bounds: Sequence[int]
-) -> Iterator[Instruction | _Tiles]:
+    code: Sequence[Instruction | Mark], shape: ArrayShape, bounds: Sequence[int]
+) -> Iterator[Instruction | Mark | _Tiles]:
     """The program with its tiles as objects, those of different chunks apart."""
     found = {number: rest for number, *rest in _tiles(code, shape)}
     repeat: Instruction | None = None
     for number, instruction in enumerate(code):
-        if instruction.opcode is Opcode.REPEAT:
+        if not isinstance(instruction, Instruction):
+            yield instruction
+        elif instruction.opcode is Opcode.REPEAT:
             repeat = instruction
         elif instruction.opcode is not Opcode.TILE:
             yield instruction
@@ -439,46 +468,102 @@ class _Plan:
             return follows
         return follows and move is self.moves[-1] and move.count + count <= self.most and after < move.need
 
-    def _positions(self) -> list[int]:
-        """Behind which tiles each move is queued; -1: before the input."""
-        positions: list[int] = []
-        for number, move in enumerate(self.moves):
-            position = max(move.after, positions[-1] if positions else -1)
-            oldest = number - QUEUE
-            if position >= 0 and oldest >= 0 and positions[oldest] >= 0:
-                position = max(position, self.moves[oldest].need)
-            positions.append(position)
-        return positions
-
-    def emit(self, items: Sequence[Instruction | _Tiles]) -> Iterator[Instruction]:
+    def emit(self, items: Sequence[Instruction | Mark | _Tiles]) -> Iterator[Instruction]:
         """The program with moves, and what waits for them."""
-        positions = self._positions()
-        queued = positions.count(-1)
-        yield from self._queue(range(queued))
-        known, number, pointer = queued, 0, -1
+        queue = _Queue(self, any(not isinstance(item, Instruction | _Tiles) for item in items))
+        number, pointer = 0, -1
+        yield from queue.begin()
         for item in items:
-            if isinstance(item, Instruction):
-                if item.opcode is Opcode.INPUT and queued:
-                    yield Instruction(Opcode.WAIT, {"moves": 0})
+            if isinstance(item, _Tiles):
+                yield from queue.need(self.needs.get(number, -1))
+                if item.words:
+                    if self.addresses[number] != pointer:
+                        yield Instruction(Opcode.WEIGHTS, {"address": self.addresses[number]})
+                    pointer = self.addresses[number] + item.words
+                yield from item.code
+                number += 1
+                yield from queue.ahead(number)
+            elif isinstance(item, ActivationMove):
+                yield from queue.activations(item)
+            elif isinstance(item, Instruction):
+                if item.opcode is Opcode.INPUT:
+                    yield from queue.wait(queue.queued - 1)
                 yield item
-                continue
-            need = self.needs.get(number, -1)
-            if need >= known:
-                yield Instruction(Opcode.WAIT, {"moves": queued - 1 - need})
-                known = need + 1
-            if item.words:
-                if self.addresses[number] != pointer:
-                    yield Instruction(Opcode.WEIGHTS, {"address": self.addresses[number]})
-                pointer = self.addresses[number] + item.words
-            yield from item.code
-            behind = queued
-            while behind < len(positions) and positions[behind] <= number:
-                behind += 1
-            yield from self._queue(range(queued, behind))
-            queued, number = behind, number + 1
+            else:
+                yield from queue.await_activations(item.moves)
 
-    def _queue(self, numbers: range) -> Iterator[Instruction]:
-        for move in (self.moves[number] for number in numbers):
-            yield Instruction(Opcode.EXTERNAL, {"address": move.external})
-            place = {"kind": int(move.kind), "address": move.address, "count": move.count}
-            yield Instruction(Opcode.MOVE, place)
+
+class _Queue:
+    """The queue of moves while the program goes on, as far as it is known.
+
+    Parameters
+    ----------
+    plan : _Plan
+        The moves of weights and parameters.
+    shared : bool
+        Whether activations move as well: then some places are left to them.
+
+    Attributes
+    ----------
+    queued : int
+        Moves of all kinds that have been queued.
+    """
+
+    def __init__(self, plan: _Plan, shared: bool):
+        self.plan = plan
+        self.most = QUEUE - SHARED if shared else QUEUE
+        self.queued = 0
+        self._known = 0  # so many moves are complete for sure
+        self._order: list[int] = []  # of weights and parameters: number among all moves
+        self._activations: list[int] = []  # likewise
+
+    def begin(self) -> Iterator[Instruction]:
+        """Queue what overwrites nothing: all of it, as the input waits for it anyway."""
+        for move in self.plan.moves:
+            if move.after >= 0:
+                return
+            yield from self._fetch()
+
+    def ahead(self, tiles: int) -> Iterator[Instruction]:
+        """Queue what may be behind so many tiles, as long as the queue has room for sure."""
+        moves = self.plan.moves
+        while len(self._order) < len(moves) and moves[len(self._order)].after < tiles:
+            if self.queued - self._known >= self.most:
+                return
+            yield from self._fetch()
+
+    def need(self, move: int) -> Iterator[Instruction]:
+        """Make sure that a move of weights or parameters is complete."""
+        while len(self._order) <= move:
+            yield from self._fetch()
+        if move >= 0:
+            yield from self.wait(self._order[move])
+
+    def activations(self, mark: ActivationMove) -> Iterator[Instruction]:
+        """Queue a load or a store."""
+        outside = self.plan.outside
+        external = outside.first_activation + mark.first * outside.activation_beats
+        self._activations.append(self.queued)
+        yield from self._queue(mark.kind, external, mark.address, mark.count)
+
+    def await_activations(self, moves: int) -> Iterator[Instruction]:
+        """Make sure that so many loads and stores are complete."""
+        if moves:
+            yield from self.wait(self._activations[moves - 1])
+
+    def wait(self, number: int) -> Iterator[Instruction]:
+        """Make sure that a move, and all before it, are complete."""
+        if number >= self._known:
+            yield Instruction(Opcode.WAIT, {"moves": self.queued - 1 - number})
+            self._known = number + 1
+
+    def _fetch(self) -> Iterator[Instruction]:
+        move = self.plan.moves[len(self._order)]
+        self._order.append(self.queued)
+        yield from self._queue(move.kind, move.external, move.address, move.count)
+
+    def _queue(self, kind: MoveKind, external: int, address: int, count: int) -> Iterator[Instruction]:
+        yield Instruction(Opcode.EXTERNAL, {"address": external})
+        yield Instruction(Opcode.MOVE, {"kind": int(kind), "address": address, "count": count})
+        self.queued += 1
+        self._known = max(self._known, self.queued - QUEUE)

@@ -177,10 +177,9 @@ class MemoryRegister(RegisterTable):
             "error", 0, 1, "the memory has answered with an error since the latest inference began"
         ),
         RegisterField(
-            "page",
-            12,
-            20,
-            "where the accelerator's part of the memory begins, in pages of 4 KiB",
+            *("page", 12, 20),
+            "where the accelerator's part of the memory begins, in pages of 4 KiB; no inference begins before it is "
+            "written",
             writable=True,
         ),
     )

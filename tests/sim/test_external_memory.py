@@ -1,0 +1,135 @@
+"""Networks whose weights and parameters come from external memory: every value, every cycle."""
+
+import numpy as np
+import pytest
+from hwquant_testing.halves import halved
+from hwquant_testing.random_features import Features
+from hwquant_testing.random_networks import random_inputs, random_qgraph
+
+from hwquant.errors import DoesNotFit, HwquantError
+from hwquant.program.compiler import compile_network
+from hwquant.program.cycles import timing
+from hwquant.program.external import ExternalMemory, MemoryTiming
+from hwquant.program.registers import MemoryRegister
+from hwquant.sim import Stalls, amaranth_backend, simulate
+from hwquant.sim.check import verify
+
+QUICK, SLOW = MemoryTiming(latency=1, gap=0, outstanding=8), MemoryTiming(latency=40, gap=5, outstanding=1)
+REFRESHED = MemoryTiming(latency=20, outstanding=4, refresh_interval=203, refresh_cycles=31)
+ARRAYS = ((4, 4), (2, 5), (6, 3), (3, 9))
+
+
+SMALL = Features(layers=(1, 2))
+
+
+def case(seed, array, bits=32, features=SMALL, **limits):
+    rng = np.random.default_rng(seed)
+    qgraph = random_qgraph(rng, features)
+    inputs = random_inputs(rng, qgraph, 3)
+    limits = {"weight_depth": 6 * array[0], "parameter_depth": 4 * array[1], **limits}
+    return compile_network(qgraph, array, external=ExternalMemory(bits), limits=limits), qgraph, inputs
+
+
+def random_timing(rng):
+    refresh = (int(rng.integers(150, 900)), int(rng.integers(1, 60))) if rng.random() < 0.5 else ()
+    return MemoryTiming(int(rng.integers(1, 60)), int(rng.integers(0, 9)), int(rng.integers(1, 9)), *refresh)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_networks_give_every_tensor_and_the_predicted_cycles(seed):
+    rng = np.random.default_rng(seed)
+    array, bits = ARRAYS[seed % len(ARRAYS)], int(rng.choice([16, 32, 64, 128]))
+    depth = int(rng.integers(array[0] + 1, 12 * array[0]))
+    program, qgraph, inputs = case(seed, array, bits, weight_depth=depth, accumulator_depth=16)
+    memory = random_timing(rng)
+    verification = verify(program, qgraph, inputs, simulator="amaranth", watch=2, memory=memory)
+    assert verification.first is None, f"{memory}"
+    assert verification.cycles == timing(program, memory).cycles
+
+
+@pytest.mark.parametrize("memory", [None, QUICK, SLOW, REFRESHED])
+def test_cxxrtl_takes_the_predicted_cycles_for_every_memory(memory):
+    program, qgraph, inputs = case(2, (4, 4))
+    verification = verify(program, qgraph, inputs, simulator="cxxrtl", watch=3, memory=memory)
+    assert verification.first is None
+    assert verification.cycles == timing(program, memory).cycles
+    assert memory is QUICK or timing(program, memory).stalled > 0
+
+
+def test_the_hardware_counts_the_cycles_in_which_it_waited(monkeypatch):
+    monkeypatch.setattr(amaranth_backend, "COUNTER", MemoryRegister.STALLED)
+    program, _, inputs = case(2, (4, 4))
+    run = simulate(program, program.frame(inputs), simulator="amaranth", memory=REFRESHED)
+    assert list(run.cycles) == [timing(program, REFRESHED).stalled] * 3
+
+
+def test_a_memory_that_pauses_and_a_host_that_pauses_change_no_value():
+    program, qgraph, inputs = case(2, (4, 4))
+    stalls = Stalls(idle=0.3, busy=0.4, seed=3)
+    for pauses in (40, 150):
+        verification = verify(
+            *(program, qgraph, inputs), simulator="cxxrtl", watch=3, memory_pauses=pauses, stalls=stalls
+        )
+        assert verification.first is None
+        assert verification.simulated_cycles > 3 * timing(program).frame_cycles
+
+
+@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
+def test_the_emitted_verilog_does_the_same(simulator, build_dir):
+    program, qgraph, inputs = case(2, (4, 4))
+    verification = verify(
+        *(program, qgraph, inputs), simulator=simulator, watch=2, memory=REFRESHED, build_dir=build_dir
+    )
+    assert verification.first is None
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        Features(layers=(1, 1), products=True, residual=False),
+        Features(layers=(1, 2), tables=0.7),
+        Features(layers=(2, 2), multiplier=True, kernels=(1, 3)),
+        Features(layers=(1, 2), steps=(1, 2), per_channel=False, weight_bits=(2, 4)),
+    ],
+)
+def test_all_that_networks_may_contain_comes_from_outside(features):
+    program, qgraph, inputs = case(11, (6, 3), 16, features)
+    verification = verify(program, qgraph, inputs, simulator="amaranth", watch=2, memory=QUICK)
+    assert verification.first is None
+
+
+@pytest.mark.parametrize(("seed", "array", "bits"), [(2, (4, 4), 32), (4, (2, 5), 16), (6, (6, 3), 64)])
+@pytest.mark.parametrize("memory", [QUICK, REFRESHED])
+def test_words_of_the_activation_memory_go_outside_and_come_back(seed, array, bits, memory):
+    rng = np.random.default_rng(seed)
+    qgraph = random_qgraph(rng, Features(layers=(1, 2)))
+    program = halved(qgraph, array, bits)
+    inputs = random_inputs(rng, qgraph, 3)
+    verification = verify(program, qgraph, inputs, simulator="amaranth", watch=3, memory=memory)
+    assert verification.first is None
+
+
+def test_what_does_not_fit_is_refused_by_name():
+    with pytest.raises(DoesNotFit, match=r"weight_depth \d is needed for a tile, 3 is available"):
+        case(2, (4, 4), weight_depth=3)
+    with pytest.raises(DoesNotFit, match="parameter_depth 4 is needed for a tile, 2 is available"):
+        case(2, (4, 4), parameter_depth=3)
+    qgraph = random_qgraph(np.random.default_rng(2))
+    with pytest.raises(DoesNotFit, match=r"take \d+ bytes of external memory, which has 4096"):
+        compile_network(
+            random_qgraph(np.random.default_rng(13), Features(channels=(30, 40))),
+            (4, 4),
+            external=ExternalMemory(16, 4096),
+        )
+    with pytest.raises(HwquantError, match="several arrays cannot have external memory"):
+        compile_network(qgraph, (2, 4, 4), external=ExternalMemory())
+    inside = compile_network(qgraph, (4, 4), pack_input="none").config
+    with pytest.raises(HwquantError, match="port to external memory has 0 bits, not 64"):
+        compile_network(qgraph, (4, 4), config=inside, external=ExternalMemory())
+
+
+def test_a_network_is_compiled_for_hardware_that_exists():
+    program, qgraph, _ = case(2, (4, 4))
+    again = compile_network(qgraph, (4, 4), config=program.config, external=ExternalMemory(32))
+    assert again.words == program.words
+    assert (again.external_image == program.external_image).all()
