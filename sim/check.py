@@ -18,7 +18,7 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.cycles import Timing, timing
 from hwquant.program.external import MemoryTiming
 from hwquant.program.layout import Placement, integers_to_words
-from hwquant.program.program import LayerInfo, Program
+from hwquant.program.program import LayerInfo, Part, Program
 from hwquant.qgraph import IntArray, QGraph
 from hwquant.sim.differences import CycleMismatch, Difference, Mismatch, MissingResult, WriteMismatch
 from hwquant.sim.options import SimulationOptions
@@ -145,18 +145,7 @@ def check(
     """
     watched, batch = len(run.writes), program.batch
     expected = all_together(golden(qgraph, q), batch)
-    layers = (
-        all_together(
-            golden(
-                qgraph,
-                {name: values[: watched * batch] for name, values in q.items()},
-                keep=list(dict.fromkeys(layer.tensor for layer in program.layers)),
-            ),
-            batch,
-        )
-        if watched
-        else {}
-    )
+    layers = _layers(program, qgraph, q, watched) if watched else {}
     checker = _Checker(run, program, expected, layers, timing(program, memory), stalled, paused)
     samples = len(next(iter(expected.values())))
     first = (next(checker.differences(sample), None) for sample in range(samples))
@@ -168,6 +157,22 @@ def check(
         simulated_cycles=sum(run.periods),
         seconds=run.seconds,
     )
+
+
+def _layers(program: Program, qgraph: QGraph, q: Mapping[str, IntArray], watched: int) -> dict[str, IntArray]:
+    """The tensors that the layers write, or pieces of tensors, as the golden model has them."""
+    parts = {
+        layer.tensor: program.parts.get(layer.tensor, Part(layer.tensor, 0, 0)) for layer in program.layers
+    }
+    first = {name: values[: watched * program.batch] for name, values in q.items()}
+    whole = golden(qgraph, first, keep=list(dict.fromkeys(part.tensor for part in parts.values())))
+    whole = all_together(whole, program.batch)
+    return {
+        name: part.of(whole[part.tensor], program.tensors[name].shape)
+        if name in program.parts
+        else whole[name]
+        for name, part in parts.items()
+    }
 
 
 class _Checker:

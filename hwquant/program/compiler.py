@@ -395,4 +395,5 @@ class Compilation:
             outputs=outputs,
             tensors={name: item for name, item in tensors.items() if not item.packing},
             tables=self.tables.image,
+            parts=self.plan.parts(self.needed.lanes) if self.plan else {},
         )

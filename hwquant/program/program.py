@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
+from hwquant.graph import Shape
 from hwquant.program.batch import all_together, apart
 from hwquant.program.config import ArrayConfig
 from hwquant.program.external import BURST
@@ -81,6 +82,28 @@ class LayerInfo:
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 
+@dataclass(frozen=True)
+class Part:
+    """What of a tensor a piece in the activation memory has: its channels and rows from the first ones here on.
+
+    Attributes
+    ----------
+    tensor : str
+        Name of the tensor.
+    channel, row : int
+        Numbers of the piece's first channel and row.
+    """
+
+    tensor: str
+    channel: int
+    row: int
+
+    def of(self, values: IntArray, shape: Shape) -> IntArray:
+        """Cut the piece, of a shape, out of the tensor (N, C, H, W)."""
+        channels, rows, _ = shape
+        return values[:, self.channel : self.channel + channels, self.row : self.row + rows]
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     """All that the hardware needs, and all that is needed to predict it.
@@ -108,6 +131,8 @@ class Program:
         The table memories' words, by page and address.
     batch : int, default 1
         Samples of an inference: pixels of each tensor, which then has no others.
+    parts : mapping of Part, default empty
+        What those of ``tensors`` are that are pieces of a tensor of the network, by name.
     """
 
     name: str
@@ -123,6 +148,7 @@ class Program:
     tensors: Mapping[str, Placement]
     tables: IntArray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     batch: int = 1
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
     @cached_property
     def instructions(self) -> tuple[Instruction, ...]:

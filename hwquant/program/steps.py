@@ -23,6 +23,7 @@ from hwquant.graph import Shape
 from hwquant.program.layers import ArrayLayer
 from hwquant.program.layout import Placement
 from hwquant.program.placement import Placed
+from hwquant.program.program import Part
 from hwquant.qgraph import Tensor
 
 
@@ -246,6 +247,14 @@ class Plan:
     def whole(self) -> Mapping[str, str]:
         """By name of each piece, the name of its tensor."""
         return {piece.name: piece.tensor for piece in self.pieces.values()}
+
+    def parts(self, lanes: int) -> dict[str, Part]:
+        """By name of each piece that is not a whole tensor, what of its tensor it has."""
+        return {
+            piece.name: Part(piece.tensor, piece.planes.start * lanes, piece.rows.start)
+            for piece in self.pieces.values()
+            if piece.name != piece.tensor
+        }
 
     def placed(self, tensors: Mapping[str, Tensor], lanes: int) -> Placed:
         """Where all that lies in the activation memory lies.

@@ -28,7 +28,7 @@ from hwquant.program.batch import LARGEST
 from hwquant.program.config import ArrayConfig
 from hwquant.program.layers import Destination
 from hwquant.program.layout import Placement, WindowPacking
-from hwquant.program.program import LayerInfo, Program
+from hwquant.program.program import LayerInfo, Part, Program
 from hwquant.program.raw_inputs import RawInput
 
 KIND = "program"
@@ -59,6 +59,7 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
     HwquantError
         The file cannot be written.
     """
+    parts = {name: dataclasses.asdict(part) for name, part in program.parts.items()}
     meta: dict[str, Any] = {
         "name": program.name,
         "config": program.config.to_json(),
@@ -68,6 +69,7 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
         "tensors": [_written(item) for item in program.tensors.values()],
         "checksum": program.checksum,
         **({"batch": program.batch} if program.batch > 1 else {}),
+        **({"parts": parts} if parts else {}),
     }
     images = {name: getattr(program, name) for name in ("weights", *_IMAGES)}
     if program.config.tables:
@@ -137,6 +139,7 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
         tensors={item.name: item for item in tensors},
         tables=tables,
         batch=_batch(meta.get("batch", 1)),
+        parts={name: Part(**item) for name, item in meta.get("parts", {}).items()},
     )
 
 
