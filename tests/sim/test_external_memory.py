@@ -1,5 +1,7 @@
 """Networks whose weights and parameters come from external memory: every value, every cycle."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hwquant_testing.halves import halved
@@ -10,12 +12,15 @@ from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.external import ExternalMemory, MemoryTiming
+from hwquant.program.isa import MoveKind, Opcode
+from hwquant.program.program import Part
 from hwquant.program.registers import MemoryRegister
 from hwquant.sim import Stalls, amaranth_backend, simulate
-from hwquant.sim.check import verify
+from hwquant.sim.check import check, verify
 
 QUICK, SLOW = MemoryTiming(latency=1, gap=0, outstanding=8), MemoryTiming(latency=40, gap=5, outstanding=1)
 REFRESHED = MemoryTiming(latency=20, outstanding=4, refresh_interval=203, refresh_cycles=31)
+NOWHERE = Part("", 0, 0)
 ARRAYS = ((4, 4), (2, 5), (6, 3), (3, 9))
 
 
@@ -95,6 +100,63 @@ def test_the_emitted_verilog_does_the_same(simulator, build_dir):
 def test_all_that_networks_may_contain_comes_from_outside(features):
     program, qgraph, inputs = case(11, (6, 3), 16, features)
     verification = verify(program, qgraph, inputs, simulator="amaranth", watch=2, memory=QUICK)
+    assert verification.first is None
+
+
+WIDE = Features(layers=(1, 3), size=(6, 10), channels=(2, 6))
+
+
+def banded(seed, array, bits, depth, features=WIDE):
+    """A network of which no tensor, or not all, fit into the activation memory."""
+    program, qgraph, inputs = case(seed, array, bits, features, activation_depth=depth, parameter_depth=36)
+    kinds = {item.values["kind"] for item in program.instructions if item.opcode is Opcode.MOVE}
+    assert kinds == set(MoveKind)
+    assert program.parts
+    return program, qgraph, inputs
+
+
+@pytest.mark.parametrize(
+    ("seed", "array", "bits", "depth"),
+    [
+        (3, (3, 9), 64, 54),
+        (11, (4, 4), 32, 65),
+        pytest.param(4, (4, 8), 64, 200, marks=pytest.mark.nightly),
+    ],
+)
+@pytest.mark.parametrize("memory", [None, REFRESHED])
+def test_tensors_that_do_not_fit_move_in_pieces(seed, array, bits, depth, memory):
+    program, qgraph, inputs = banded(seed, array, bits, depth)
+    verification = verify(program, qgraph, inputs, simulator="amaranth", watch=2, memory=memory)
+    assert verification.first is None
+
+
+def test_a_piece_that_is_another_part_of_its_tensor_is_found():
+    program, qgraph, inputs = banded(3, (3, 9), 64, 54)
+    run = simulate(program, program.frame(inputs), simulator="amaranth", watch=1)
+    assert check(run, program, qgraph, inputs).first is None
+    name = next(layer.tensor for layer in program.layers if program.parts.get(layer.tensor, NOWHERE).row)
+    moved = {**program.parts, name: replace(program.parts[name], row=program.parts[name].row - 1)}
+    found = check(run, replace(program, parts=moved), qgraph, inputs).first
+    assert found.layer.startswith(name.partition("[")[0])
+
+
+@pytest.mark.parametrize("simulator", ["cxxrtl", "verilator"])
+def test_pieces_move_in_every_simulator(simulator, build_dir):
+    program, qgraph, inputs = banded(11, (4, 4), 32, 65)
+    options = {"simulator": simulator, "memory": REFRESHED, "build_dir": build_dir}
+    assert verify(program, qgraph, inputs, watch=2, **options).first is None
+
+
+@pytest.mark.parametrize("pauses", [60, 160])
+def test_pieces_are_right_whatever_the_memory_does(pauses):
+    program, qgraph, inputs = banded(11, (4, 4), 32, 65)
+    verification = verify(
+        *(program, qgraph, inputs),
+        simulator="cxxrtl",
+        watch=3,
+        memory_pauses=pauses,
+        stalls=Stalls(idle=0.3, busy=0.4, seed=pauses),
+    )
     assert verification.first is None
 
 
