@@ -368,7 +368,7 @@ class Compilation:
         if self.moved:
             needs |= self.moved.sizes
         if self.plan and self.plan.outside_words:
-            needs |= {"half_depth": self.plan.half}
+            needs |= {"half_depth": self.plan.half, "activation_depth": sum(self.halves or ())}
         return needs
 
     @cached_property
