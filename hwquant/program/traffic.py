@@ -165,14 +165,20 @@ def cost(
         load, store = comes * port.word, goes * port.word
         first = writes_first(group, workspace, band)
         turns = max((len(workspace.slots[name]) for name in fresh), default=1)
-        blocked = busy if turns == 1 and fresh else sum(c for index, c in cycles.items() if index < first)
-        reading = sum(
-            c
-            for index, c in cycles.items()
+        early = {index for index in cycles if index < first or (turns == 1 and fresh)}
+        late = {
+            index
+            for index in cycles
             if any(workspace.halves[name] == 1 for name in group.layers[index].reads)
+        }
+        blocked, reading, both = (
+            sum(cycles[index] for index in some) for some in (early, late, early & late)
         )
         moved = load + store + weights * port.weights
-        per_band += share * max(busy, moved, blocked + load if load else 0, reading + store if store else 0)
+        waits = [busy, moved, both + load + store]
+        waits += [blocked + load] if load else []
+        waits += [reading + store] if store else []
+        per_band += share * max(waits)
         computed, loaded, stored = computed + share * busy, loaded + share * comes, stored + share * goes
         if number == 0:
             per_band += load
