@@ -97,7 +97,7 @@ class MoveKind(IntEnum):
     """Activation memory to external memory."""
 
 
-QUEUE = 8
+QUEUE = 16
 """Moves that may be queued and not complete; a MOVE beyond them waits."""
 
 SOURCE = (Opcode.LEVEL, Opcode.PLANE, Opcode.TAPS)

@@ -5,9 +5,9 @@ a buffer of *chunks*, some tiles of a pass: each is fetched when the program use
 one fetched before it, or to the beginning where the end is too near. So what is used again (by the pixel blocks of a
 pass, or by a layer of the same weights) stays as long as nothing else needs the place. The parameter memory is a ring.
 
-A move's place in the program is behind the tiles that used what it overwrites, and so late that the queue of moves is
-never full; a WAIT before the first tiles that use it makes sure that it is complete. What fits before any tiles is
-fetched before the input. Loads and stores of activations, which a plan has marked, are queued where they stand.
+A move's place in the program is behind the tiles that used what it overwrites; a WAIT before the first tiles that use
+it makes sure that it is complete. What fits before any tiles is fetched before the input. Loads and stores of
+activations, which a plan has marked, are queued where they stand.
 """
 
 from __future__ import annotations
@@ -38,9 +38,6 @@ RING = 256
 
 PARTS = 4
 """Chunks that the weight memory holds at least, where tiles are small enough."""
-
-SHARED = 3
-"""Places in the queue that weights and parameters leave to activations, where those move."""
 
 AT_ONCE = ("first", "parameters", "offsets", "source", "layer")
 """Flags of a TILE that are those of the first of repeated tiles."""
@@ -466,11 +463,12 @@ class _Plan:
         follows = (external, address) == (move.external + move.count * beats, move.address + move.count)
         if all(item.after < 0 for item in self.moves) and after < 0:
             return follows
-        return follows and move is self.moves[-1] and move.count + count <= self.most and after < move.need
+        most = self.most if move.kind is MoveKind.WEIGHTS else self.ring // 2
+        return follows and move is self.moves[-1] and move.count + count <= most and after < move.need
 
     def emit(self, items: Sequence[Instruction | Mark | _Tiles]) -> Iterator[Instruction]:
         """The program with moves, and what waits for them."""
-        queue = _Queue(self, any(not isinstance(item, Instruction | _Tiles) for item in items))
+        queue = _Queue(self)
         number, pointer = 0, -1
         yield from queue.begin()
         for item in items:
@@ -500,8 +498,6 @@ class _Queue:
     ----------
     plan : _Plan
         The moves of weights and parameters.
-    shared : bool
-        Whether activations move as well: then some places are left to them.
 
     Attributes
     ----------
@@ -509,9 +505,8 @@ class _Queue:
         Moves of all kinds that have been queued.
     """
 
-    def __init__(self, plan: _Plan, shared: bool):
+    def __init__(self, plan: _Plan):
         self.plan = plan
-        self.most = QUEUE - SHARED if shared else QUEUE
         self.queued = 0
         self._known = 0  # so many moves are complete for sure
         self._order: list[int] = []  # of weights and parameters: number among all moves
@@ -525,11 +520,9 @@ class _Queue:
             yield from self._fetch()
 
     def ahead(self, tiles: int) -> Iterator[Instruction]:
-        """Queue what may be behind so many tiles, as long as the queue has room for sure."""
+        """Queue what may be behind so many tiles: not much, as it has room inside already."""
         moves = self.plan.moves
         while len(self._order) < len(moves) and moves[len(self._order)].after < tiles:
-            if self.queued - self._known >= self.most:
-                return
             yield from self._fetch()
 
     def need(self, move: int) -> Iterator[Instruction]:
