@@ -4,7 +4,7 @@
 Pass     Function                                                               From
 ======== ====================================================================== ===================================
 lowered  :func:`~hwquant.program.lowering.lower`                                the network
-bands    :func:`~hwquant.program.planner.plan_steps`, where tensors are outside layers, the halves of the memory
+bands    :func:`~hwquant.program.planner.plan_steps`                            layers that do not fit inside
 mapped   :func:`~hwquant.program.raw_choice.map_with_inputs`                    layers, an array with every mode
 divided  :func:`~hwquant.program.strips.divide`                                 mapped layers, several arrays
 placed   :func:`~hwquant.program.placement.place`                               divided layers
@@ -14,7 +14,7 @@ tables   :func:`~hwquant.program.tables.make_pages`                             
 emitted  :func:`~hwquant.program.emission.emit`, then
          :func:`~hwquant.program.early.with_early`,
          :func:`~hwquant.program.overlap.with_waits`, ``drop_redundant_sets``,
-         :func:`~hwquant.program.marks.with_marks`, where tensors are outside   the schedule, the array's shape
+         :func:`~hwquant.program.marks.with_marks`                              the schedule, the array's shape
 images   :func:`~hwquant.program.images.make_images`                            the schedule, the array's shape
 sized    :func:`~hwquant.program.sizing.measure`, then ``size``                 what all of these need
 ======== ====================================================================== ===================================
