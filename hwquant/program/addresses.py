@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hwquant.program.bands import Band, divide
+from hwquant.program.bands import Band, Tensors, divide
 from hwquant.program.layout import Lifetime, allocate_within
-from hwquant.program.residency import Chosen, Tensors
+from hwquant.program.residency import Chosen
 from hwquant.program.workspace import Workspace, arrange, needs
 
 LOWER = 8

@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from math import prod
 from typing import Literal
 
 from hwquant.program.band import hull, own_rows, read_planes, read_rows
@@ -53,6 +54,36 @@ class Slices:
 
     count: int
     words: int
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """What the choice must know of the network's tensors.
+
+    Attributes
+    ----------
+    sizes : mapping of tuple of int
+        Planes, rows and columns, by name.
+    inputs, outputs : tuple of str
+        Names of the network's inputs and outputs.
+    """
+
+    sizes: Mapping[str, tuple[int, int, int]]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    @cached_property
+    def slices(self) -> Mapping[Along, Mapping[str, Slices]]:
+        """Rows and planes of all tensors, by name."""
+        rows = {name: Slices(height, planes * width) for name, (planes, height, width) in self.sizes.items()}
+        planes = {
+            name: Slices(planes, height * width) for name, (planes, height, width) in self.sizes.items()
+        }
+        return {"rows": rows, "planes": planes}
+
+    def words(self, name: str) -> int:
+        """Words of a tensor."""
+        return prod(self.sizes[name])
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hwquant.errors import DoesNotFit
 from hwquant.program.addresses import lay_out
 from hwquant.program.array_shape import ArrayShape
-from hwquant.program.bands import Band, Role
+from hwquant.program.bands import Band, Role, Tensors
 from hwquant.program.config import HALF_STEP, ArrayConfig
 from hwquant.program.layers import ArrayLayer
 from hwquant.program.mapping import map_layers
-from hwquant.program.residency import Chosen, Residency, Tensors
+from hwquant.program.residency import Chosen, Residency, too_small
 from hwquant.program.steps import Plan, Planned
 from hwquant.program.traffic import Port, Work, cost
 from hwquant.program.workspace import Workspace
@@ -101,13 +100,10 @@ def plan_steps(
         room = [size - more for size, more in zip(room, beyond)]
         if min(room) <= 0:
             break
-    raise DoesNotFit(
+    raise too_small(
         f"network {network.name!r} does not fit into halves of {sizes[0]} and {sizes[1]} words of the activation "
         "memory: what is free of them lies apart",
-        resource="activation_depth",
-        needed=sum(sizes) + sum(beyond),
-        available=sum(sizes),
-        remedy="a larger activation memory",
+        sizes,
     )
 
 

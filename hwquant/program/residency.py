@@ -12,10 +12,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
-from math import prod
 
 from hwquant.errors import DoesNotFit
-from hwquant.program.bands import Along, Band, Group, Role, Slices, make_group, sample
+from hwquant.program.bands import Along, Band, Group, Role, Tensors, make_group, sample
 from hwquant.program.layers import ArrayLayer
 from hwquant.program.traffic import Cost, Port, Work, cost
 from hwquant.program.workspace import PASSING, Needs, Passing, Workspace, arrange, needs
@@ -28,6 +27,9 @@ MOST_BY_PLANES = 2
 
 MOST_STATES = 12
 """Choices of the tensors inside that are kept from layer to layer: the best ones."""
+
+CHUNK = 16
+"""Words that are moved at once, at least, where a tensor comes from the host or goes there."""
 
 LARGE = 1 / 6
 """Share of a half from which on a tensor is large."""
@@ -109,34 +111,15 @@ class _State:
             state = state.before
 
 
-@dataclass(frozen=True)
-class Tensors:
-    """What the choice must know of the network's tensors.
-
-    Attributes
-    ----------
-    sizes : mapping of tuple of int
-        Planes, rows and columns, by name.
-    inputs, outputs : tuple of str
-        Names of the network's inputs and outputs.
-    """
-
-    sizes: Mapping[str, tuple[int, int, int]]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-
-    @cached_property
-    def slices(self) -> Mapping[Along, Mapping[str, Slices]]:
-        """Rows and planes of all tensors, by name."""
-        rows = {name: Slices(height, planes * width) for name, (planes, height, width) in self.sizes.items()}
-        planes = {
-            name: Slices(planes, height * width) for name, (planes, height, width) in self.sizes.items()
-        }
-        return {"rows": rows, "planes": planes}
-
-    def words(self, name: str) -> int:
-        """Words of a tensor."""
-        return prod(self.sizes[name])
+def too_small(message: str, halves: tuple[int, int]) -> DoesNotFit:
+    """The error of an activation memory that is too small."""
+    return DoesNotFit(
+        message,
+        resource="activation_depth",
+        needed=sum(halves) + 1,
+        available=sum(halves),
+        remedy="a larger activation memory",
+    )
 
 
 @dataclass
@@ -204,22 +187,27 @@ class Residency:
                     known = best[stop].get(reached.inside)
                     if known is None or reached.cycles < known.cycles:
                         best[stop][reached.inside] = reached
-        ends = [(state.cycles + self._sent(state), state) for state in best[-1].values()]
+        ends = [
+            (state.cycles + self._sent(state), state) for state in best[-1].values() if self._can_send(state)
+        ]
         if not ends:
-            self._refuse(max(border for border, states in enumerate(best) if states))
+            self._refuse(max((border for border, states in enumerate(best) if states), default=-1))
         return list(min(ends, key=lambda item: item[0])[1].path())[::-1]
 
     def _refuse(self, border: int) -> None:
+        """Say what does not fit: the layer behind the last border that was come to, or what comes and goes."""
+        shown = f"halves of {self.halves[0]} and {self.halves[1]} words of the activation memory"
+        if not 0 <= border < len(self.layers):
+            raise too_small(
+                f"the network's inputs or outputs do not come and go through {shown}", self.halves
+            )
         layer = self.layers[border]
         rows = {name: self.tensors.slices["rows"][name].words for name in (*layer.reads, layer.tensor)}
-        shown = ", ".join(f"{name!r} has rows of {words} words" for name, words in rows.items())
-        raise DoesNotFit(
+        sizes = ", ".join(f"{name!r} has rows of {words} words" for name, words in rows.items())
+        raise too_small(
             f"layer {layer.name!r} cannot be computed in bands: a row of its output, and what it is computed of, do "
-            f"not fit into halves of {self.halves[0]} and {self.halves[1]} words of the activation memory ({shown})",
-            resource="activation_depth",
-            needed=sum(self.halves) + 1,
-            available=sum(self.halves),
-            remedy="a larger activation memory",
+            f"not fit into {shown} ({sizes})",
+            self.halves,
         )
 
     def _starts(self) -> Iterator[_State]:
@@ -227,15 +215,25 @@ class Residency:
         for halves in product((1, 0, None), repeat=len(self.tensors.inputs)):
             inside = {name: half for name, half in zip(self.tensors.inputs, halves) if half is not None}
             outside = [name for name in self.tensors.inputs if name not in inside]
-            if self._fits(inside, (0, 0)):
+            if self._fits(inside, (0, self._chunk(outside))):
                 words = sum(self.tensors.words(name) for name in outside)
                 yield _State(words * self.port.word * (1 + MOVED), tuple(sorted(inside.items())))
 
+    def _chunk(self, outside: Iterable[str]) -> int:
+        """Words of a half that are to be free for tensors that come from the host, or go there, chunk by chunk."""
+        return min(CHUNK, max((self.tensors.words(name) for name in outside), default=0))
+
+    def _can_send(self, state: _State) -> bool:
+        """Whether there is room for the outputs that come in from outside."""
+        return self._fits(dict(state.inside), (self._chunk(self._to_send(state)), 0))
+
+    def _to_send(self, state: _State) -> set[str]:
+        return set(self.tensors.outputs) - dict(state.inside).keys()
+
     def _sent(self, state: _State) -> float:
         """Cycles in which outputs come in from outside."""
-        inside = dict(state.inside)
-        outside = {name for name in self.tensors.outputs if name not in inside}
-        return sum(self.tensors.words(name) for name in outside) * self.port.word * (1 + MOVED)
+        words = sum(self.tensors.words(name) for name in self._to_send(state))
+        return words * self.port.word * (1 + MOVED)
 
     def _fits(self, inside: Mapping[str, int], sizes: tuple[int, int]) -> bool:
         return all(size <= room for size, room in zip(sizes, self._room(inside)))

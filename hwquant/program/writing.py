@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from hwquant.errors import DoesNotFit
 from hwquant.program.addresses import Layout
 from hwquant.program.band import Held, band, plane_band, read_planes
-from hwquant.program.bands import Along, Band, Group, Role
+from hwquant.program.bands import Along, Band, Group, Role, Tensors
 from hwquant.program.halves import with_waits
-from hwquant.program.residency import Chosen, Tensors
+from hwquant.program.residency import Chosen, too_small
 from hwquant.program.steps import Compute, Load, Piece, Plan, Planned, Receive, Run, Send, Step, Store
 from hwquant.qgraph import Tensor
 
@@ -183,12 +182,9 @@ class Writer:
             before = end
         room, address = max(gaps)
         if room <= 0:
-            raise DoesNotFit(
+            raise too_small(
                 f"the inputs or outputs of network {self.network.name!r} leave no room to move those that lie outside",
-                resource="activation_depth",
-                needed=sum(self.halves) + 1,
-                available=sum(self.halves),
-                remedy="a larger activation memory",
+                self.halves,
             )
         return half * self.halves[0] + address, room
 
