@@ -219,3 +219,8 @@ def test_cycles_are_counted_in_which_instructions_wait_between_input_and_output(
     assert seen["STALLED"] == [0, 0, 0, 1, 1, 2, 3, 4, 4]
     again = play_outside([*steps, {"frames.received": 1}, {}])
     assert again["STALLED"][-1] == 0
+
+
+def test_where_the_memory_is_may_be_known_from_reset_on():
+    (row,) = trace(RegisterFile(OUTSIDE, 0, page=77), [{}], ["run.enable", "base"])
+    assert (row["run.enable"], row["base"]) == (1, 77)
