@@ -69,6 +69,9 @@ class Accelerator(Component):
     loadable : bool
         The weight memory has no initial contents; the host sends ``weights`` after each reset, and no inference
         begins before it has.
+    page : int or None
+        Where the accelerator's part of external memory begins, in pages of 4 KiB; None: the host says so after each
+        reset, and no inference begins before it has.
 
     Attributes
     ----------
@@ -105,8 +108,10 @@ class Accelerator(Component):
         tables: Sequence[int] = (),
         checksum: int = 0,
         loadable: bool = False,
+        page: int | None = None,
     ):
         self.config = config
+        self.page = page
         self.loadable = loadable
         self.images = {
             "program": list(program),
@@ -135,7 +140,7 @@ class Accelerator(Component):
         m = Module()
         config = self.config
         loads = len(self.images["weights"]) if self.loadable else 0
-        m.submodules.registers = registers = RegisterFile(config, self.checksum, loads)
+        m.submodules.registers = registers = RegisterFile(config, self.checksum, loads, self.page)
         m.submodules.sequencer = sequencer = Sequencer(config, self.images["program"])
         m.submodules.host = host = HostPort(config)
         m.submodules.dispatcher = dispatcher = Dispatcher(config)

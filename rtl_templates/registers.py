@@ -36,6 +36,9 @@ class RegisterFile(Component):
         Checksum of the program, 32 bits.
     loads : int
         Words that the host must send while ``missing``.
+    page : int or None
+        Where the accelerator's part of external memory begins from reset on, in pages; None: that must be written
+        before an inference begins.
 
     Members
     -------
@@ -55,8 +58,9 @@ class RegisterFile(Component):
         External memory answers with an error; only where there is one.
     """
 
-    def __init__(self, config: ArrayConfig, checksum: int, loads: int = 0):
+    def __init__(self, config: ArrayConfig, checksum: int, loads: int = 0, page: int | None = None):
         self.config = config
+        self.page = page
         self.checksum = checksum
         self.loads = loads
         super().__init__(
@@ -81,7 +85,7 @@ class RegisterFile(Component):
         dropped = Signal(Register.STATUS.field("dropped").width)
         enable = (start | repeat) & ~self.missing
         if self.config.external_bits:
-            placed = Signal()
+            placed = Signal(init=self.page is not None)
             with m.If(self.bus.write & (self.bus.address == MemoryRegister.MEMORY)):
                 m.d.sync += placed.eq(1)
             enable &= placed
@@ -131,7 +135,7 @@ class RegisterFile(Component):
 
     def _memory(self, m: Module, counting: Signal) -> dict[RegisterTable, Mapping[str, Any]]:
         """Build the registers of external memory."""
-        page, error, stalled = Signal(BASE_BITS), Signal(), Signal(REGISTER_BITS)
+        page, error, stalled = Signal(BASE_BITS, init=self.page or 0), Signal(), Signal(REGISTER_BITS)
         field = MemoryRegister.MEMORY.field("page")
         with m.If(self.bus.write & (self.bus.address == MemoryRegister.MEMORY)):
             m.d.sync += page.eq(self.bus.write_data[field.low : field.high + 1])

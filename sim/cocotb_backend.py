@@ -21,7 +21,7 @@ from hwquant.qgraph import IntArray
 from hwquant.rtl_templates.verilog import to_verilog
 from hwquant.sim.cocotb_build import TOP, Tool, build, environment
 from hwquant.sim.contract import LINGER, Task
-from hwquant.sim.external_memory import hardware
+from hwquant.sim.external_memory import hardware, settings
 from hwquant.sim.options import SimulationOptions
 from hwquant.sim.stimulus import PROGRESS, RESULTS, STIMULUS, Stimulus, load_log
 from hwquant.sim.trace import NO_STALLS, Log, Stalls
@@ -59,7 +59,7 @@ def record(tool: Tool, task: Task, options: SimulationOptions) -> Log:
     report, waves = options.reporter(len(task.frames)), options.wave_path
     design = options.design
     if design is None and options.verilog is None and task.program.config.external_bits:
-        design = hardware(task)
+        design = hardware(task.program, settings(task))
     verilog = options.verilog if design is None else to_verilog(design)
     built = build(tool, task.program, options.build_path, waves=waves is not None, verilog=verilog)
     with working_folder() as folder:

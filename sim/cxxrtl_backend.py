@@ -104,8 +104,8 @@ class _Task(ctypes.Structure):
 @lru_cache(maxsize=64)
 def _library(config: ArrayConfig) -> ctypes.CDLL:
     """Compile the hardware of an array, its memories still empty."""
-    design = Accelerator(config)
-    return _load(to_rtlil(WithMemory(design) if config.external_bits else design))
+    outside = WithMemory(Accelerator(config, page=0)) if config.external_bits else None
+    return _load(to_rtlil(outside or Accelerator(config)))
 
 
 @lru_cache(maxsize=64)

@@ -10,7 +10,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, connect, flipped
 
 from hwquant.program.external import MemoryTiming
-from hwquant.program.registers import MemoryRegister
+from hwquant.program.program import Program
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.ports import AxiMemoryPort
@@ -44,13 +44,20 @@ def settings(task: Task) -> list[int]:
     return settings_of(task.memory or MemoryTiming(), task.memory_pauses)
 
 
-def hardware(task: Task) -> Accelerator | WithMemory:
-    """Make what executes a task's program: its accelerator, and external memory where it has some."""
-    program = task.program
+def hardware(program: Program, chosen: Sequence[int] | None = None) -> Accelerator | WithMemory:
+    """Make what executes a program: its accelerator, and external memory where it has some.
+
+    Parameters
+    ----------
+    program : Program
+        What the memories hold.
+    chosen : Sequence of int, optional
+        What :func:`settings` gives; None: a memory as the defaults of its timing say.
+    """
     if not program.config.external_bits:
         return accelerator(program)
     beats = [int.from_bytes(row.tobytes(), "little") for row in program.external_image]
-    return WithMemory(accelerator(program), beats, settings(task))
+    return WithMemory(accelerator(program, page=0), beats, chosen)
 
 
 class SimulatedMemory(Component):
@@ -188,7 +195,7 @@ class WithMemory(Component):
     Parameters
     ----------
     accelerator : Accelerator
-        The accelerator.
+        The accelerator, whose page is 0.
     init : Sequence of int
         Contents of the memory, in beats.
     settings : Sequence of int, optional
@@ -215,10 +222,4 @@ class WithMemory(Component):
         for name in self.signature.members:
             mine, inner = flipped(getattr(self, name)), getattr(accelerator, name)
             connect(m, mine, inner)
-        # The first thing that the accelerator is told is where its memory begins: at 0.
-        told = Signal()
-        m.d.sync += told.eq(1)
-        bus = accelerator.bus
-        with m.If(~told):
-            m.d.comb += [bus.address.eq(MemoryRegister.MEMORY), bus.write.eq(1), bus.write_data.eq(0)]
         return m

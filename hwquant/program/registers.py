@@ -178,8 +178,8 @@ class MemoryRegister(RegisterTable):
         ),
         RegisterField(
             *("page", 12, 20),
-            "where the accelerator's part of the memory begins, in pages of 4 KiB; no inference begins before it is "
-            "written",
+            "where the accelerator's part of the memory begins, in pages of 4 KiB; if the hardware does not know that "
+            "from reset on, no inference begins before it is written",
             writable=True,
         ),
     )

@@ -9,14 +9,16 @@ from hwquant_testing.random_features import Features
 from hwquant_testing.random_networks import random_inputs, random_qgraph
 
 from hwquant.errors import DoesNotFit, HwquantError
+from hwquant.golden import run as golden
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.external import ExternalMemory, MemoryTiming
 from hwquant.program.isa import MoveKind, Opcode
 from hwquant.program.program import Part
 from hwquant.program.registers import MemoryRegister
-from hwquant.sim import Stalls, amaranth_backend, simulate
+from hwquant.sim import Stalls, amaranth_backend, icarus_backend, simulate
 from hwquant.sim.check import check, verify
+from hwquant.sim.cocotb_backend import SCENARIOS, run_scenario
 
 QUICK, SLOW = MemoryTiming(latency=1, gap=0, outstanding=8), MemoryTiming(latency=40, gap=5, outstanding=1)
 REFRESHED = MemoryTiming(latency=20, outstanding=4, refresh_interval=203, refresh_cycles=31)
@@ -195,3 +197,16 @@ def test_a_network_is_compiled_for_hardware_that_exists():
     again = compile_network(qgraph, (4, 4), config=program.config, external=ExternalMemory(32))
     assert again.words == program.words
     assert (again.external_image == program.external_image).all()
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_the_hardware_passes_each_scenario(scenario, build_dir):
+    """Resets in the middle of moves, frames of wrong lengths whose pieces begin again, and registers."""
+    program, qgraph, inputs = banded(11, (4, 4), 32, 65)
+    tensors = golden(qgraph, inputs)
+    expected = np.concatenate([item.to_words(tensors[item.name]) for item in program.outputs], axis=1)
+    stalls = Stalls(0.3, 0.4, seed=2)
+    frames = program.frame(inputs)
+    run_scenario(
+        *(icarus_backend.tool(), program, frames, expected, scenario), stalls=stalls, build_dir=build_dir
+    )
