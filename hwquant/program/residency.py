@@ -20,7 +20,7 @@ from hwquant.program.traffic import Cost, Port, Work, cost
 from hwquant.program.workspace import PASSING, Needs, Passing, Workspace, arrange, needs
 
 MOST_LAYERS = 8
-"""Layers of a group, at most."""
+"""Layers of a group, at most; more where so many make one tensor."""
 
 MOST_BY_PLANES = 2
 """Layers of a group whose bands are planes, at most."""
@@ -248,7 +248,9 @@ class Residency:
     def _groups_from(self, state: _State, first: int) -> Iterator[tuple[int, _State]]:
         """The groups that may come next, and what is reached with them."""
         inside = dict(state.inside)
-        for stop in range(first + 1, min(first + MOST_LAYERS, len(self.layers)) + 1):
+        # A tensor that many layers make is outside only where one group has all of them.
+        most = max(first + MOST_LAYERS, self._made[self.layers[first].tensor] + 1)
+        for stop in range(first + 1, min(most, len(self.layers)) + 1):
             made = dict.fromkeys(layer.tensor for layer in self.layers[first:stop])
             left = [name for name in made if self._last.get(name, -1) >= stop or self._made[name] >= stop]
             if stop > first + 1 and not self._worthwhile(first, stop - 1):

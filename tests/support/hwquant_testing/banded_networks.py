@@ -78,6 +78,13 @@ def rearranged():
     return net.build(net.concat(woven, net.conv(woven, 2)), mirrored)
 
 
+def enlarged():
+    """Every pixel sixteen times: as many layers make the tensor."""
+    net = Net(11, x=(2, 7, 5))
+    large = net.rearrange(np.arange(2 * 7 * 5).reshape(2, 7, 5).repeat(4, axis=1).repeat(4, axis=2), "x")
+    return net.build(net.conv(large, 3, (3, 3), padding=(1, 1, 1, 1)))
+
+
 def several_ends():
     net = Net(9, x=(2, 9, 8), y=(4, 9, 8))
     first = net.layer(net.term("x", 4), net.term("y", 4))
@@ -105,6 +112,7 @@ CORNERS = {
         whole_pictures,
         rearranged,
         several_ends,
+        enlarged,
         sequence,
     )
 }
