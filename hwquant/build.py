@@ -178,13 +178,15 @@ def load_build(folder: str | os.PathLike[str]) -> Build:
 def _belong(qgraph: QGraph, program: Program) -> bool:
     """Whether a program has the inputs, outputs and tensors of a network; its numbers are compared by simulation."""
     placed = {**program.tensors, **{item.name: item for item in (*program.inputs, *program.outputs)}}
+    whole = {name: item for name, item in placed.items() if name not in program.parts}
     nodes = {node.name for node in qgraph.nodes}
     return (
         [item.name for item in program.inputs] == [item.name for item in qgraph.inputs]
         and all(
             name in qgraph.tensors and tuple(item.shape) == tuple(qgraph.tensors[name].shape)
-            for name, item in placed.items()
+            for name, item in whole.items()
         )
+        and all(part.tensor in qgraph.tensors for part in program.parts.values())
         and all(name in nodes for layer in program.layers for name in layer.covers)
     )
 

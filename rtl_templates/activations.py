@@ -1,5 +1,8 @@
 """The activation memory, and the path from it to the rows of the array."""
 
+from dataclasses import replace
+from typing import Any
+
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
@@ -7,10 +10,10 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
 from hwquant.program.widths import index_bits
-from hwquant.rtl_templates.banks import Bank, banks, choice_bits, choose
+from hwquant.rtl_templates.banks import Bank, banks, choose
 from hwquant.rtl_templates.delay import delayed
 from hwquant.rtl_templates.facts import Facts, MemoryShape
-from hwquant.rtl_templates.ports import LaneSelection, ReadPort, WritePort
+from hwquant.rtl_templates.ports import FillPort, LaneSelection, ReadPort, WritePort
 
 
 class ActivationMemory(Component):
@@ -20,6 +23,9 @@ class ActivationMemory(Component):
     by side.
 
     Many words are several memories, each with its own register behind it (:mod:`~hwquant.rtl_templates.banks`).
+
+    Where words move between it and external memory, its two halves have a read and a write each: the mover writes the
+    first half while the array writes the second one, and reads the second half while the array reads the first one.
 
     Throughput: a read and a write in every cycle. What is read from an address that is written in the same cycle is
     undefined.
@@ -44,6 +50,14 @@ class ActivationMemory(Component):
         The word of each array's memory that was read, ``latency`` advancing cycles after its address.
     write : In(WritePort)
         What is written, and its address.
+    load : In(FillPort(config.activation_depth, config.word_bits))
+        Words for the first half, from external memory; only where there are halves.
+    storing : In(1)
+        The second half is read for external memory; only where there are halves.
+    store : In(ReadPort)
+        Address of the word that is read for external memory; only where there are halves.
+    stored : Out(config.word_bits)
+        That word, ``latency`` advancing cycles after its address; only where there are halves.
     """
 
     latency = 2
@@ -51,34 +65,80 @@ class ActivationMemory(Component):
 
     def __init__(self, config: ArrayConfig):
         self.config = config
+        external = {
+            "load": In(FillPort(config.activation_depth, config.word_bits)),
+            "storing": In(1),
+            "store": In(ReadPort(config)),
+            "stored": Out(config.word_bits),
+        }
         super().__init__(
             {
                 "read": In(ReadPort(config)),
                 "data": Out(config.arrays * config.word_bits),
                 "write": In(WritePort(config)),
             }
+            | (external if config.half_depth else {})
         )
 
     def elaborate(self, platform: object) -> Module:
         """Build the banks, and the choice of the one that was read."""
         m = Module()
+        if self.config.half_depth:
+            self._halves(m)
+            return m
         parts = banks(self.config.activation_depth)
         words: list[Value] = []
         for bank in parts:
-            data = [self._bank(m, bank, array) for array in range(self.config.arrays)]
+            data = [self._bank(m, bank, array, self.read, self.write) for array in range(self.config.arrays)]
             words.append(Cat(*data) if len(data) > 1 else data[0])
         m.d.comb += self.data.eq(choose(m, parts, self.read.address, words, self.read.advance))
         return m
 
-    def _bank(self, m: Module, bank: Bank, array: int) -> Signal:
+    def _halves(self, m: Module) -> None:
+        """Build two halves, of which the mover writes the first one and reads the second one."""
+        config = self.config
+        words: list[Value] = []
+        second = Signal()
+        m.d.comb += second.eq(self.read.address >= config.half_depth)
+        for number, parts in enumerate(half_banks(config)):
+            read = ReadPort(config).create(path=(f"read{number}",))
+            write = WritePort(config).create(path=(f"write{number}",))
+            m.d.comb += [
+                read.address.eq(self.read.address),
+                read.advance.eq(self.read.advance),
+                write.address.eq(self.write.address),
+                write.data.eq(self.write.data),
+            ]
+            with m.If((self.write.address >= config.half_depth) == number):
+                m.d.comb += write.enable.eq(self.write.enable)
+            if number:
+                with m.If(self.storing):
+                    m.d.comb += [read.address.eq(self.store.address), read.advance.eq(self.store.advance)]
+            else:
+                with m.If(self.load.enable):
+                    m.d.comb += [
+                        write.address.eq(self.load.address),
+                        write.data.eq(self.load.data),
+                        write.enable.eq(-1),
+                    ]
+            data: list[Value] = [self._bank(m, bank, 0, read, write) for bank in parts]
+            words.append(choose(m, parts, read.address, data, read.advance))
+        for stage in range(self.latency):
+            register = Signal(name=f"second_{stage + 1}", reset_less=True)
+            with m.If(self.read.advance):
+                m.d.sync += register.eq(second)
+            second = register
+        m.d.comb += [self.data.eq(Mux(second, words[1], words[0])), self.stored.eq(words[1])]
+
+    def _bank(self, m: Module, bank: Bank, array: int, read_port: Any, write_port: Any) -> Signal:
         """Build the memories of an array's bank, and the register behind them, which holds the word that was read."""
         config, bits = self.config, self.config.activation_bits
         read: list[Value] = []
         of_array = f"array{array}_" if array else ""
-        written = self.write.data[array * config.word_bits :]
-        writes = bank.has(self.write.address)
+        written = write_port.data[array * config.word_bits :]
+        writes = bank.has(write_port.address)
         if config.arrays > 1:
-            writes &= self.write.enable[config.groups + array]
+            writes &= write_port.enable[config.groups + array]
         # One memory a write group: families differ in what byte enables their block RAM has.
         for group in range(config.groups):
             lanes = config.group_lanes(group)
@@ -87,26 +147,28 @@ class ActivationMemory(Component):
             write = memory.write_port()
             port = memory.read_port()
             m.d.comb += [
-                write.addr.eq(bank.within(self.write.address)),
+                write.addr.eq(bank.within(write_port.address)),
                 write.data.eq(written[lanes.start * bits : lanes.stop * bits]),
-                write.en.eq(self.write.enable[group] & writes),
-                port.addr.eq(bank.within(self.read.address)),
-                port.en.eq(self.read.advance),
+                write.en.eq(write_port.enable[group] & writes),
+                port.addr.eq(bank.within(read_port.address)),
+                port.en.eq(read_port.advance),
             ]
             read.append(port.data)
         data = Signal(config.word_bits, name=bank.name(f"{of_array}data"), reset_less=True)
-        with m.If(self.read.advance):
+        with m.If(read_port.advance):
             m.d.sync += data.eq(Cat(*read))
         return data
 
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
         """A memory for each bank and write group, a register for each bank, and the choice of a bank."""
-        parts, arrays = banks(config.activation_depth), config.arrays
+        halves, arrays = half_banks(config), config.arrays
+        parts = [bank for half in halves for bank in half]
         return Facts(
             registers={
                 "data": arrays * len(parts) * config.word_bits,
-                "chosen bank": choice_bits(config.activation_depth),
+                "chosen bank": sum(choice_bits_of(config, half) for half in halves),
+                "chosen half": ActivationMemory.latency * (len(halves) - 1),
             },
             muxes={"banks": arrays * (len(parts) - 1) * config.word_bits},
             gates={"control": 1, "groups": arrays * config.groups * len(parts)},
@@ -122,6 +184,28 @@ class ActivationMemory(Component):
                 for group in range(config.groups)
             ],
         )
+
+
+def half_banks(config: ArrayConfig) -> list[list[Bank]]:
+    """The banks of each half of the memory; of one without halves, all of them."""
+    if not config.half_depth:
+        return [banks(config.activation_depth)]
+    first, second = banks(config.half_depth), banks(config.activation_depth - config.half_depth)
+    return [
+        first,
+        [
+            replace(bank, number=bank.number + len(first), start=bank.start + config.half_depth)
+            for bank in second
+        ],
+    ]
+
+
+def choice_bits_of(config: ArrayConfig, parts: list[Bank]) -> int:
+    """Bits of the registers that choose between the banks of a half."""
+    if len(parts) == 1:
+        return 0
+    low = min(bank.address_bits for bank in parts)
+    return ActivationMemory.latency * (config.activation_address_bits - low)
 
 
 class ActivationFeed(Component):

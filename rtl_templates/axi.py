@@ -7,6 +7,7 @@ from hwquant.link.protocol import word_bytes
 from hwquant.program.config import ArrayConfig
 from hwquant.program.registers import Register
 from hwquant.program.widths import index_bits
+from hwquant.rtl_templates.axi_memory import connect_memory, memory_members
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.facts import Facts, Inside
 
@@ -100,12 +101,17 @@ class AxiAccelerator(Component):
         There is a word of a result.
     m_axis_tready : In(1)
         The word is taken.
+    m_axi_* : memory_members(accelerator.config.external_bits)
+        An AXI4 master for external memory (:mod:`~hwquant.rtl_templates.axi_memory`); only where there is one.
+    begins : Out(1)
+        An input frame has come in the cycle before, as the accelerator's; only where there is external memory.
     """
 
     def __init__(self, accelerator: Accelerator):
         self.accelerator = accelerator
         self.frame_bits = 8 * word_bytes(accelerator.config.frame_bits)
         self.data_bits = 8 * word_bytes(accelerator.config.word_bits)
+        bits = accelerator.config.external_bits
         super().__init__(
             {
                 "aclk": In(1),
@@ -138,6 +144,7 @@ class AxiAccelerator(Component):
                 "m_axis_tvalid": Out(1),
                 "m_axis_tready": In(1),
             }
+            | ({**memory_members(bits), "begins": Out(1)} if bits else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -157,6 +164,9 @@ class AxiAccelerator(Component):
             self.m_axis_tvalid.eq(results.valid),
             results.ready.eq(self.m_axis_tready),
         ]
+        if accelerator.config.external_bits:
+            connect_memory(m, accelerator.memory, self, accelerator.config.external_bits)
+            m.d.comb += self.begins.eq(accelerator.begins)
 
         # One register access a cycle; a write goes first. An answer stays until it is taken.
         write = Signal()

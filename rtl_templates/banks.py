@@ -6,6 +6,7 @@ used only where nothing stands between the two.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from amaranth.hdl import Array, Module, Signal, Value, ValueLike
 from amaranth.lib.memory import Memory
@@ -75,10 +76,26 @@ def banks(depth: int) -> list[Bank]:
     return found
 
 
+def write_from(m: Module, memory: Memory, bank: Bank, fill: Any) -> None:
+    """Write a bank's words of a port like :class:`~hwquant.rtl_templates.ports.FillPort`."""
+    write = memory.write_port()
+    m.d.comb += [
+        write.addr.eq(bank.within(fill.address)),
+        write.data.eq(fill.data),
+        write.en.eq(fill.enable & bank.has(fill.address)),
+    ]
+
+
 def read_only(
-    m: Module, width: int, depth: int, init: Sequence[int], address: Value, advance: ValueLike = 1
+    m: Module,
+    width: int,
+    depth: int,
+    init: Sequence[int],
+    address: Value,
+    advance: ValueLike = 1,
+    fill: Any = None,
 ) -> Value:
-    """Build a memory that is only read, as submodules ``memory``.
+    """Build a memory that is only read, or filled from outside, as submodules ``memory``.
 
     Parameters
     ----------
@@ -94,6 +111,8 @@ def read_only(
         Address of the word that is read.
     advance : ValueLike, default 1
         Whether memory and register move on.
+    fill : FillPort, optional
+        Words that are written while others are read; the memory then begins empty. None where there are none.
 
     Returns
     -------
@@ -102,8 +121,15 @@ def read_only(
     """
     parts, words = banks(depth), []
     for bank in parts:
-        memory = Memory(shape=width, depth=bank.depth, init=bank.part(init))
+        memory = Memory(
+            shape=width,
+            depth=bank.depth,
+            init=[] if fill else bank.part(init),
+            attrs={"no_rw_check": 1} if fill else {},
+        )
         m.submodules[bank.name("memory")] = memory
+        if fill:
+            write_from(m, memory, bank, fill)
         port = memory.read_port()
         m.d.comb += [port.addr.eq(bank.within(address)), port.en.eq(advance)]
         word = Signal(width, name=bank.name("word"), reset_less=True)
@@ -123,7 +149,7 @@ def choose(
     m : Module
         Module that gets the registers of the choice.
     parts : Sequence of Bank
-        The banks.
+        The banks: of a whole memory, or of one that begins at a multiple of the words of each.
     address : Value
         The address of the memory that is read.
     words : Sequence of Value
@@ -138,6 +164,7 @@ def choose(
     """
     if len(parts) == 1:
         return words[0]
+    start = parts[0].start
     low = min(bank.address_bits for bank in parts)
     chosen = address[low:]
     for stage in range(READ_LATENCY):
@@ -146,6 +173,7 @@ def choose(
             m.d.sync += register.eq(chosen)
         chosen = register
     slots = [word for bank, word in zip(parts, words) for _ in range(1 << bank.address_bits - low)]
+    slots = [words[0]] * (start >> low) + slots
     return Array(slots)[chosen]
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib.wiring import Component, In, Member, Out, connect
 
+from hwquant.errors import HwquantError
 from hwquant.link.protocol import LARGE, Window
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.core import Accelerator
@@ -48,6 +49,10 @@ class LinkedAccelerator(Component):
     """
 
     def __init__(self, accelerator: Accelerator, window: Window, wires: dict[str, Member]):
+        if accelerator.config.external_bits:
+            raise HwquantError(
+                "boards have no external memory: compile without it, or make a core with AXI for a system of your own"
+            )
         self.accelerator, self.window = accelerator, window
         super().__init__(wires | {"unlocked": In(1), "opened": Out(1), "active": Out(1)})
 

@@ -4,7 +4,7 @@ from hwquant.program.program import Program
 from hwquant.rtl_templates.core import Accelerator
 
 
-def accelerator(program: Program, *, loadable: bool = False) -> Accelerator:
+def accelerator(program: Program, *, loadable: bool = False, page: int | None = None) -> Accelerator:
     """Make the accelerator that executes a program.
 
     Parameters
@@ -13,18 +13,22 @@ def accelerator(program: Program, *, loadable: bool = False) -> Accelerator:
         Its array, and the images that its memories hold.
     loadable : bool
         The weight memory has no initial contents: the host sends the weights.
+    page : int or None
+        Where the accelerator's part of external memory begins, in pages of 4 KiB; None: the host says so.
 
     Returns
     -------
     Accelerator
         The component, not elaborated.
     """
+    outside = program.config.external_bits > 0
     return Accelerator(
         program.config,
         program=list(program.words),
-        weights=program.weight_image,
-        parameters=program.parameter_image,
+        weights=[] if outside else program.weight_image,
+        parameters=[] if outside else program.parameter_image,
         tables=program.table_image,
         checksum=program.checksum,
         loadable=loadable,
+        page=page,
     )

@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
+from hwquant.errors import HwquantError
 from hwquant.program.array_shape import ACCUMULATE_HAZARD
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode
@@ -22,8 +23,15 @@ from hwquant.rtl_templates.dsp import DspBudget
 from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.host import HostPort
 from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout
+from hwquant.rtl_templates.mover import Mover
 from hwquant.rtl_templates.parameters import ParameterReader
-from hwquant.rtl_templates.ports import RegisterPort, WriteMonitor, frame_layout, word_layout
+from hwquant.rtl_templates.ports import (
+    AxiMemoryPort,
+    RegisterPort,
+    WriteMonitor,
+    frame_layout,
+    word_layout,
+)
 from hwquant.rtl_templates.products import LaneSkew, Products
 from hwquant.rtl_templates.registers import RegisterFile
 from hwquant.rtl_templates.sequencer import Sequencer
@@ -61,6 +69,9 @@ class Accelerator(Component):
     loadable : bool
         The weight memory has no initial contents; the host sends ``weights`` after each reset, and no inference
         begins before it has.
+    page : int or None
+        Where the accelerator's part of external memory begins, in pages of 4 KiB; None: the host says so after each
+        reset, and no inference begins before it has.
 
     Attributes
     ----------
@@ -80,6 +91,11 @@ class Accelerator(Component):
         Words of the weight memory, always accepted; only where the accelerator is loadable.
     monitor : Out(WriteMonitor)
         Writes of layer outputs, for testbenches.
+    memory : Out(AxiMemoryPort(config.external_bits))
+        The port to external memory, which has the weights and the parameters; only where there is one.
+    begins : Out(1)
+        The last beat of an input frame has moved in the cycle before: a controller may count refreshes from here, so
+        that every inference takes as many cycles. Only where there is external memory.
     """
 
     def __init__(
@@ -92,8 +108,10 @@ class Accelerator(Component):
         tables: Sequence[int] = (),
         checksum: int = 0,
         loadable: bool = False,
+        page: int | None = None,
     ):
         self.config = config
+        self.page = page
         self.loadable = loadable
         self.images = {
             "program": list(program),
@@ -102,6 +120,9 @@ class Accelerator(Component):
             "tables": list(tables),
         }
         self.checksum = checksum
+        if loadable and config.external_bits:
+            raise HwquantError("weights come from external memory: the host cannot load them besides")
+        external = {"memory": Out(AxiMemoryPort(config.external_bits or 8)), "begins": Out(1)}
         load = {"load": In(stream.Signature(config.columns * config.slot_bits))} if loadable else {}
         super().__init__(
             {
@@ -111,6 +132,7 @@ class Accelerator(Component):
                 "monitor": Out(WriteMonitor(config)),
             }
             | load
+            | (external if config.external_bits else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -118,7 +140,7 @@ class Accelerator(Component):
         m = Module()
         config = self.config
         loads = len(self.images["weights"]) if self.loadable else 0
-        m.submodules.registers = registers = RegisterFile(config, self.checksum, loads)
+        m.submodules.registers = registers = RegisterFile(config, self.checksum, loads, self.page)
         m.submodules.sequencer = sequencer = Sequencer(config, self.images["program"])
         m.submodules.host = host = HostPort(config)
         m.submodules.dispatcher = dispatcher = Dispatcher(config)
@@ -164,6 +186,26 @@ class Accelerator(Component):
             writer.start.eq(collector.begins),
             writer.layer.eq(sequencer.write),
         ]
+
+        if config.external_bits:
+            m.submodules.mover = mover = Mover(config)
+            connect(m, sequencer.moves, mover.moves)
+            connect(m, mover.weights, weights.fill)
+            connect(m, mover.parameters, parameters.fill)
+            connect(m, mover.memory, flipped(self.memory))
+            m.d.comb += [
+                sequencer.pending.eq(mover.pending),
+                mover.tiles.eq(dispatcher.tiles),
+                mover.finished.eq(dispatcher.finished),
+                mover.base.eq(registers.base),
+                registers.error.eq(mover.error),
+                registers.held.eq(sequencer.held),
+                self.begins.eq(host.events.received),
+            ]
+            if config.half_depth:
+                connect(m, mover.load, memory.load)
+                connect(m, mover.read, memory.store)
+                m.d.comb += [memory.storing.eq(mover.reading), mover.data.eq(memory.stored)]
 
         # Weights, from their memory into the array.
         connect(m, weights.weights, arrays[0].weights)
@@ -260,7 +302,7 @@ class Accelerator(Component):
             The registers between the components, and the components inside.
         """
         parts = {
-            "registers": RegisterFile.facts(loadable=loadable),
+            "registers": RegisterFile.facts(config, loadable=loadable),
             "sequencer": Sequencer.facts(config),
             "host": HostPort.facts(config),
             "dispatcher": Dispatcher.facts(config),
@@ -275,6 +317,8 @@ class Accelerator(Component):
         several = [
             Inside("array", SystolicArray.facts(config, budget, number)) for number in range(config.arrays)
         ]
+        if config.external_bits:
+            parts["mover"] = Mover.facts(config)
         if config.arrays > 1:
             parts["banks"] = BankSelector.facts(config)
         if config.product_bits:

@@ -7,8 +7,9 @@ from amaranth.lib.wiring import Component, In, Out
 from hwquant.program.array_shape import ACCUMULATE_HAZARD
 from hwquant.program.config import ArrayConfig
 from hwquant.program.widths import index_bits
+from hwquant.rtl_templates.delay import delayed
 from hwquant.rtl_templates.facts import Facts
-from hwquant.rtl_templates.jobs import job_layout
+from hwquant.rtl_templates.jobs import job_layout, tiles_bits
 from hwquant.rtl_templates.ports import TilePort
 
 
@@ -46,6 +47,11 @@ class Dispatcher(Component):
         ``config.drain_latency - 1``, after which all before it is written. Constant while such a job is held.
     idle : Out(1)
         No job is held, and nothing is on its way to the activation memory.
+    finished : Out(1)
+        The last address of a tile left ``config.drain_latency`` cycles before this one: all that it gives is written.
+        Only with external memory.
+    tiles : Out(tiles_bits(config))
+        Jobs that were taken and not finished, both before this cycle; only with external memory.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -59,6 +65,7 @@ class Dispatcher(Component):
                 "wait": In(index_bits(config.drain_latency + 1)),
                 "idle": Out(1),
             }
+            | ({"finished": Out(1), "tiles": Out(tiles_bits(config))} if config.external_bits else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -99,6 +106,8 @@ class Dispatcher(Component):
         with m.If(self.jobs.valid & self.jobs.ready):
             m.d.sync += [waiting_valid.eq(1), waiting.eq(self.jobs.payload)]
 
+        if self.config.external_bits:
+            self._count(m)
         latency = self.config.drain_latency
         drains, spaces = self.stream.start | self.streaming, self.stream.start & loaded.parameters
         with m.If(self.stream.start):
@@ -123,6 +132,14 @@ class Dispatcher(Component):
         ]
         return m
 
+    def _count(self, m: Module) -> None:
+        """Count tiles that are not finished."""
+        last, tiles = Signal(), Signal(tiles_bits(self.config), name="unfinished")
+        m.d.comb += [last.eq(self.streaming & self.stream.ready), self.tiles.eq(tiles)]
+        finished = delayed(m, last, self.config.drain_latency, name="ended", reset_less=False)
+        m.d.comb += self.finished.eq(finished)
+        m.d.sync += tiles.eq(tiles + (self.jobs.valid & self.jobs.ready) - finished)
+
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
         """Two jobs, and the counters of what they wait for."""
@@ -130,7 +147,11 @@ class Dispatcher(Component):
         counters = index_bits(config.drain_latency + 1) + index_bits(config.columns)
         recent = ACCUMULATE_HAZARD - 2 if config.settles else 0
         return Facts(
-            registers={"jobs": 2 * job, "control": 5 + counters + recent},
+            registers={
+                "jobs": 2 * job,
+                "control": 5 + counters + recent,
+                "tiles": tiles_bits(config) + config.drain_latency if config.external_bits else 0,
+            },
             muxes={"job": job},
             gates={"control": 1},
         )

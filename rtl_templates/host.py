@@ -52,8 +52,9 @@ class HostPort(Component):
     """The engine that executes INPUT and OUTPUT.
 
     An input frame whose ``last`` comes early or late is dropped: the engine reports it, waits for
-    the end of the frame, and receives the next one in its place. Of several arrays without a packer, a frame may come
-    in several inputs, each into a bank or into all of them: there the first input has to begin again.
+    the end of the frame, and receives the next one in its place. Of several arrays without a packer, and with external
+    memory, a frame may come in several inputs (each into a bank or into all of them): there the first input has to
+    begin again.
 
     Throughput: a word a cycle while the host keeps up; of inputs that a packer lays out, as
     :class:`~hwquant.rtl_templates.packer.Packer` has it.
@@ -128,8 +129,10 @@ class HostPort(Component):
         # An input ends with its last word, an output when that word has been fetched and moved on.
         restart = [state.address.eq(wanted.address), state.left.eq(wanted["count"] - 2)]
         if state.banks is not None:
+            restart += [state.banks.eq(wanted.banks)]
+        if config.in_pieces:
             # A frame may go on in the next input, and begins with the first one.
-            restart += [state.banks.eq(wanted.banks), state.last.eq(wanted.last)]
+            restart += [state.last.eq(wanted.last)]
             m.d.sync += self.transfer.again.eq(state.again)
         with m.FSM():
             with m.State("idle"):
@@ -175,7 +178,7 @@ class HostPort(Component):
     def _words(self, m: Module, state: _Registers, restart: Sequence[Any]) -> None:
         """Add the states of an input whose beats are words, and what is written of them."""
         config, word, ended = self.config, self.frames.payload, state.ended
-        several = config.arrays > 1
+        several = config.in_pieces
         taking = Signal()
         groups = taking.replicate(config.groups)
         m.d.comb += [
@@ -244,7 +247,7 @@ class HostPort(Component):
             registers={
                 "address": address,
                 "left": count + 1,
-                "control": 3 + 2 + 2 + several,
+                "control": 3 + 2 + 2 + config.in_pieces,
                 "banks": config.arrays * several,
             },
             adders={"address": address},

@@ -89,6 +89,6 @@ def core_files(program: Program, bus: str, name: str | None = None) -> dict[str,
     )
     return {
         f"{top}.v": to_verilog(component, top),
-        f"{top}.md": register_map(top, bus),
+        f"{top}.md": register_map(top, bus, external=program.config.external_bits > 0),
         f"{top}.core": core,
     }

@@ -7,6 +7,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import LEVELS, Opcode, fields
+from hwquant.program.widths import index_bits
 
 
 @lru_cache(maxsize=64)
@@ -17,9 +18,15 @@ def instruction_layout(config: ArrayConfig, opcode: Opcode) -> StructLayout:
 
 @lru_cache(maxsize=64)
 def job_layout(config: ArrayConfig) -> StructLayout:
-    """A tile to load and stream: TILE's fields, with the block's pixel count and the weights' offset and format."""
+    """A tile to load and stream: TILE's fields, with the block's pixel count and the weights' offset and format.
+
+    With external memory also whether its ``weights`` are not those behind the ones before (``jump``), and where.
+    """
     tile = instruction_layout(config, Opcode.TILE)
     packed = {"format": instruction_layout(config, Opcode.FORMAT)} if config.formatted else {}
+    if config.external_bits:
+        address = instruction_layout(config, Opcode.WEIGHTS)["address"].shape
+        packed["weights"] = StructLayout({"jump": 1, "address": address})
     return StructLayout(
         {name: field.shape for name, field in tile}
         | {
@@ -28,6 +35,19 @@ def job_layout(config: ArrayConfig) -> StructLayout:
         }
         | packed
     )
+
+
+@lru_cache(maxsize=64)
+def move_layout(config: ArrayConfig) -> StructLayout:
+    """A move to queue: MOVE's fields, and the address in external memory."""
+    address = instruction_layout(config, Opcode.EXTERNAL)["address"].shape
+    fields = {name: field.shape for name, field in instruction_layout(config, Opcode.MOVE)}
+    return StructLayout({**fields, "external": address})
+
+
+def tiles_bits(config: ArrayConfig) -> int:
+    """Width of the number of tiles that are issued and not finished: two held, and what is on its way."""
+    return index_bits(config.drain_latency + 4)
 
 
 @lru_cache(maxsize=64)

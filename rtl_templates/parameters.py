@@ -9,7 +9,7 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.banks import READ_LATENCY, banks, choice_bits, read_only
 from hwquant.rtl_templates.facts import Facts, MemoryShape
-from hwquant.rtl_templates.ports import ParameterPort
+from hwquant.rtl_templates.ports import FillPort, ParameterPort
 
 
 class ParameterReader(Component):
@@ -37,6 +37,9 @@ class ParameterReader(Component):
         Go back to the first word: a new inference.
     port : In(ParameterPort)
         Request for the next words, and the bus on which they come.
+    fill : In(FillPort(config.parameter_depth, config.parameter_bits))
+        Words from external memory, in order of use around the memory as a ring. Only with external memory: there the
+        memory begins empty.
     """
 
     latency = READ_LATENCY
@@ -44,7 +47,10 @@ class ParameterReader(Component):
     def __init__(self, config: ArrayConfig, init: Sequence[int]):
         self.config = config
         self.init = init
-        super().__init__({"rewind": In(1), "port": In(ParameterPort(config))})
+        fill = {"fill": In(FillPort(config.parameter_depth, config.parameter_bits))}
+        super().__init__(
+            {"rewind": In(1), "port": In(ParameterPort(config))} | (fill if config.external_bits else {})
+        )
 
     def elaborate(self, platform: object) -> Module:
         """Build the memory, its address, the counter of words, and the bus."""
@@ -56,7 +62,9 @@ class ParameterReader(Component):
             m.d.sync += [pointer.eq(pointer + 1), left.eq(Mux(self.port.start, config.columns, left) - 1)]
         with m.If(self.rewind):
             m.d.sync += pointer.eq(0)
-        word = read_only(m, config.parameter_bits, config.parameter_depth, self.init, pointer)
+        fill = self.fill if config.external_bits else None
+        width, depth = config.parameter_bits, config.parameter_depth
+        word = read_only(m, width, depth, self.init, pointer, fill=fill)
         m.d.comb += self.port.bus.as_value().eq(word)
         return m
 
@@ -77,8 +85,8 @@ class ParameterReader(Component):
             memories=[
                 MemoryShape(
                     *(bank.depth, config.parameter_bits),
-                    writes=0,
-                    image="parameters",
+                    writes=int(config.external_bits > 0),
+                    image=None if config.external_bits else "parameters",
                     register="bus",
                     start=bank.start,
                 )

@@ -1,6 +1,7 @@
 """The bundles of wires between components; directions are those of the component that leads."""
 
 from amaranth.hdl import signed, unsigned
+from amaranth.lib import stream
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Member, Out, Signature
 
@@ -220,12 +221,13 @@ class TransferPort(Signature):
     send : Out(1)
         Begin with an output.
     words : Out(instruction_layout(config, Opcode.OUTPUT))
-        First ``address`` of the words, their ``count``, and whether an output is the ``last`` of its frame. Of several
-        arrays: the same of an input, and the ``banks``.
+        First ``address`` of the words, their ``count``, and whether an output is the ``last`` of its frame. Where a
+        frame may come in pieces: the same of an input; of several arrays, and the ``banks``.
     done : In(1)
         The last word has moved in the cycle before.
     again : In(1)
-        A frame was dropped in the cycle before, and its first input is to begin again; only where there are several.
+        A frame was dropped in the cycle before, and its first input is to begin again; only where frames may come in
+        pieces.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -236,7 +238,7 @@ class TransferPort(Signature):
                 "words": Out(instruction_layout(config, Opcode.OUTPUT)),
                 "done": In(1),
             }
-            | ({"again": In(1)} if config.arrays > 1 else {})
+            | ({"again": In(1)} if config.in_pieces else {})
         )
 
 
@@ -294,6 +296,58 @@ class RegisterPort(Signature):
                 "write": Out(1),
                 "write_data": Out(REGISTER_BITS),
                 "read_data": In(REGISTER_BITS),
+            }
+        )
+
+
+BASE_BITS = 20
+"""Width of an address in external memory in pages of 4 KiB: byte addresses have 32 bits."""
+
+
+class FillPort(Signature):
+    """Words that the mover writes into a memory.
+
+    Members
+    -------
+    enable : Out(1)
+        A word is written.
+    address : Out(index_bits(depth))
+        Its address.
+    data : Out(width)
+        The word.
+    """
+
+    def __init__(self, depth: int, width: int):
+        super().__init__({"enable": Out(1), "address": Out(index_bits(depth)), "data": Out(width)})
+
+
+class AxiMemoryPort(Signature):
+    """A port to a memory behind AXI4: what of its channels is not the same all the time.
+
+    Addresses are those of bytes; bursts are of type INCR, their beats as wide as the port, all with the identifier 0,
+    and all bytes of a beat are written. (AMBA AXI and ACE Protocol Specification, IHI 0022.)
+
+    Members
+    -------
+    ar, aw : Out(stream.Signature(StructLayout))
+        Bursts to read and to write: the ``address`` of the first beat, 32 bits, and their ``length`` less one, 8 bits.
+    w : Out(stream.Signature(StructLayout))
+        Beats that are written: ``data``, and ``last`` of a burst.
+    r : In(stream.Signature(StructLayout))
+        Beats that were read: ``data``, the response ``resp``, 2 bits, and ``last`` of a burst; always accepted.
+    b : In(stream.Signature(StructLayout))
+        Answers to written bursts: the response ``resp``, 2 bits; always accepted.
+    """
+
+    def __init__(self, data_bits: int):
+        address = StructLayout({"address": 32, "length": 8})
+        super().__init__(
+            {
+                "ar": Out(stream.Signature(address)),
+                "aw": Out(stream.Signature(address)),
+                "w": Out(stream.Signature(StructLayout({"data": data_bits, "last": 1}))),
+                "r": In(stream.Signature(StructLayout({"data": data_bits, "resp": 2, "last": 1}))),
+                "b": In(stream.Signature(StructLayout({"resp": 2}))),
             }
         )
 

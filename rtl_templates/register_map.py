@@ -1,6 +1,6 @@
 """The documentation of a core's registers, from the tables that gateware and driver are made of."""
 
-from hwquant.program.registers import Register, RegisterField
+from hwquant.program.registers import MemoryRegister, Register, RegisterField
 from hwquant.rtl_templates.wishbone import BusRegister
 
 ADDRESSES = {
@@ -11,7 +11,7 @@ ADDRESSES = {
 """What addresses a register, and how far two registers are apart, by bus."""
 
 
-def register_map(name: str, bus: str) -> str:
+def register_map(name: str, bus: str, *, external: bool = False) -> str:
     """Describe registers and their fields in Markdown.
 
     Parameters
@@ -20,6 +20,8 @@ def register_map(name: str, bus: str) -> str:
         Name of the core's module.
     bus : str
         A key of :data:`~hwquant.rtl_templates.ip_core.BUSES`.
+    external : bool, default False
+        Whether there is external memory.
 
     Returns
     -------
@@ -35,7 +37,7 @@ def register_map(name: str, bus: str) -> str:
         f"| {title} | register | bits | field | access | meaning |",
         "|---|---|---|---|---|---|",
     ]
-    for register in Register:
+    for register in (*Register, *(MemoryRegister if external else ())):
         for field in register.fields:
             access = "read, write" if field.writable else "read"
             cells = (

@@ -6,18 +6,26 @@ from operator import or_
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib.wiring import Component, In
+from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
-from hwquant.program.registers import IDENTITY, REGISTER_BITS, VERSION, Register
+from hwquant.program.registers import (
+    IDENTITY,
+    REGISTER_BITS,
+    VERSION,
+    MemoryRegister,
+    Register,
+    RegisterTable,
+)
 from hwquant.rtl_templates.facts import Facts
-from hwquant.rtl_templates.ports import FrameEvents, RegisterPort, RunPort
+from hwquant.rtl_templates.ports import BASE_BITS, FrameEvents, RegisterPort, RunPort
 
 
 class RegisterFile(Component):
     """The registers through which a host recognises, starts and watches the accelerator.
 
-    They are those of :class:`~hwquant.program.registers.Register`. Latency: reads are combinational, writes take
+    They are those of :class:`~hwquant.program.registers.Register`, and with external memory of
+    :class:`~hwquant.program.registers.MemoryRegister`. Latency: reads are combinational, writes take
     effect at the clock. Throughput: an access a cycle.
 
     Parameters
@@ -28,6 +36,9 @@ class RegisterFile(Component):
         Checksum of the program, 32 bits.
     loads : int
         Words that the host must send while ``missing``.
+    page : int or None
+        Where the accelerator's part of external memory begins from reset on, in pages; None: that must be written
+        before an inference begins.
 
     Members
     -------
@@ -39,10 +50,17 @@ class RegisterFile(Component):
         What the host has sent and receives: begin and end of the cycles that are counted, and dropped frames.
     missing : In(1)
         The host has not sent all weights.
+    base : Out(BASE_BITS)
+        Page where the accelerator's part of external memory begins; only where there is one.
+    held : In(1)
+        An instruction waits for external memory; only where there is one.
+    error : In(1)
+        External memory answers with an error; only where there is one.
     """
 
-    def __init__(self, config: ArrayConfig, checksum: int, loads: int = 0):
+    def __init__(self, config: ArrayConfig, checksum: int, loads: int = 0, page: int | None = None):
         self.config = config
+        self.page = page
         self.checksum = checksum
         self.loads = loads
         super().__init__(
@@ -52,6 +70,7 @@ class RegisterFile(Component):
                 "frames": In(FrameEvents()),
                 "missing": In(1),
             }
+            | ({"base": Out(BASE_BITS), "held": In(1), "error": In(1)} if config.external_bits else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -64,7 +83,13 @@ class RegisterFile(Component):
         cycles = Signal(REGISTER_BITS)
         inferences = Signal(REGISTER_BITS)
         dropped = Signal(Register.STATUS.field("dropped").width)
-        m.d.comb += self.run.enable.eq((start | repeat) & ~self.missing)
+        enable = (start | repeat) & ~self.missing
+        if self.config.external_bits:
+            placed = Signal(init=self.page is not None)
+            with m.If(self.bus.write & (self.bus.address == MemoryRegister.MEMORY)):
+                m.d.sync += placed.eq(1)
+            enable &= placed
+        m.d.comb += self.run.enable.eq(enable)
         with m.If(counting):
             m.d.sync += cycles.eq(cycles + 1)
         with m.If(self.frames.received):
@@ -84,7 +109,7 @@ class RegisterFile(Component):
                 m.d.sync += register.eq(self.bus.write_data[field.low : field.high + 1])
 
         config = self.config
-        shown: dict[Register, Mapping[str, Any]] = {
+        shown: dict[RegisterTable, Mapping[str, Any]] = {
             Register.IDENTITY: {"identity": IDENTITY},
             Register.VERSION: {"version": VERSION},
             Register.CHECKSUM: {"checksum": self.checksum},
@@ -100,22 +125,46 @@ class RegisterFile(Component):
             },
             Register.LOAD: {"words": Mux(self.missing, self.loads, 0)},
         }
+        if config.external_bits:
+            shown |= self._memory(m, counting)
         with m.Switch(self.bus.address):
-            for register in Register:
+            for register in shown:
                 with m.Case(register):
                     m.d.comb += self.bus.read_data.eq(_word(register, shown[register]))
         return m
 
+    def _memory(self, m: Module, counting: Signal) -> dict[RegisterTable, Mapping[str, Any]]:
+        """Build the registers of external memory."""
+        page, error, stalled = Signal(BASE_BITS, init=self.page or 0), Signal(), Signal(REGISTER_BITS)
+        field = MemoryRegister.MEMORY.field("page")
+        with m.If(self.bus.write & (self.bus.address == MemoryRegister.MEMORY)):
+            m.d.sync += page.eq(self.bus.write_data[field.low : field.high + 1])
+        with m.If(self.run.begin):
+            m.d.sync += error.eq(0)
+        with m.If(self.error):
+            m.d.sync += error.eq(1)
+        with m.If(counting & self.held):
+            m.d.sync += stalled.eq(stalled + 1)
+        with m.If(self.frames.received):
+            m.d.sync += stalled.eq(0)
+        m.d.comb += self.base.eq(page)
+        return {
+            MemoryRegister.MEMORY: {"error": error, "page": page},
+            MemoryRegister.STALLED: {"stalled": stalled},
+        }
+
     @staticmethod
-    def facts(*, loadable: bool = False) -> Facts:
-        """Two counters of whole registers, one of a field, and four marks."""
+    def facts(config: ArrayConfig, *, loadable: bool = False) -> Facts:
+        """Two counters of whole registers, one of a field, and four marks; with external memory one more counter."""
+        memory = BASE_BITS + 2 + REGISTER_BITS if config.external_bits else 0
+        dropped = Register.STATUS.field("dropped").width
         return Facts(
-            registers={"counters": 2 * REGISTER_BITS + Register.STATUS.field("dropped").width, "control": 4},
+            registers={"counters": 2 * REGISTER_BITS + dropped, "control": 4, "memory": memory},
             gates={"control": 1, "loadable": int(loadable)},
         )
 
 
-def _word(register: Register, values: Mapping[str, Any]) -> Any:
+def _word(register: RegisterTable, values: Mapping[str, Any]) -> Any:
     """The value of a register: the signals and numbers of its fields at their places."""
     return reduce(
         or_,

@@ -7,11 +7,11 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
-from hwquant.program.isa import LAYER, OPCODE_BITS, SOURCE, Opcode, fields, program_bits
+from hwquant.program.isa import LAYER, QUEUE, SOURCE, Opcode, fields, opcode_bits, program_bits
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.banks import banks, choice_bits, read_only
 from hwquant.rtl_templates.facts import Facts, MemoryShape
-from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout, job_layout
+from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout, job_layout, move_layout
 from hwquant.rtl_templates.ports import RunPort, TransferPort
 
 
@@ -51,6 +51,10 @@ class _Registers:
         self.repeating = Signal()
         self.repeated = Signal()
         self.skipped = Signal(config.activation_address_bits, reset_less=True)
+        # Where the next move begins outside, and where the weights of the next tile are.
+        if config.external_bits:
+            self.external = Signal(move_layout(config)["external"].shape, reset_less=True)
+            self.weights = Signal(job_layout(config)["weights"].shape)
 
 
 class Sequencer(Component):
@@ -92,11 +96,21 @@ class Sequencer(Component):
         All jobs are finished and written.
     transfer : Out(TransferPort)
         Words to receive, or to send.
+    moves : Out(stream.Signature(move_layout(config)))
+        Moves to queue; only with external memory.
+    pending : In(range(QUEUE + 1))
+        Moves that are not complete; only with external memory.
+    held : Out(1)
+        An instruction waits for a move; only with external memory.
     """
 
     def __init__(self, config: ArrayConfig, init: Sequence[int]):
         self.config = config
         self.init = init
+        external = {}
+        if config.external_bits:
+            moves = Out(stream.Signature(move_layout(config)))
+            external = {"moves": moves, "pending": In(range(QUEUE + 1)), "held": Out(1)}
         super().__init__(
             {
                 "run": Out(RunPort()),
@@ -110,6 +124,7 @@ class Sequencer(Component):
                 "transfer": Out(TransferPort(config)),
             }
             | ({"product": Out(instruction_layout(config, Opcode.PRODUCT))} if config.product_bits else {})
+            | (external if config.external_bits else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -126,13 +141,18 @@ class Sequencer(Component):
         ]
         if self.config.product_bits:
             m.d.comb += self.product.eq(state.product)
+        if self.config.external_bits:
+            m.d.comb += [
+                *(self.moves.payload[name].eq(field) for name, field in self._move(state).items()),
+                self.moves.payload["external"].eq(state.external),
+            ]
         self._offer(m, state)
         with m.If(self.taken):
             m.d.sync += state.pending.eq(0)
         with m.If(self.begun):
             m.d.sync += state.coming.eq(0)
         self._execute(m, state)
-        if self.config.arrays > 1:
+        if self.config.in_pieces:
             # What is before the first input sets registers, as it has done.
             with m.If(self.transfer.again):
                 m.d.sync += [state.valid.eq(0), state.fetched.eq(0), state.pc.eq(0)]
@@ -144,7 +164,12 @@ class Sequencer(Component):
     def _view(self, state: _Registers, opcode: Opcode) -> data.View:
         """The fields of the word, as those of an instruction."""
         layout = instruction_layout(self.config, opcode)
-        return data.View(layout, state.word[OPCODE_BITS:][: layout.size])
+        return data.View(layout, state.word[opcode_bits(self.config) :][: layout.size])
+
+    def _move(self, state: _Registers) -> dict[str, Value]:
+        """The fields of a MOVE."""
+        view = self._view(state, Opcode.MOVE)
+        return {name: view[name] for name, _ in view.shape()}
 
     def _fetch(self, m: Module, state: _Registers) -> None:
         """Fetch the next word, unless the one that is there waits."""
@@ -171,6 +196,8 @@ class Sequencer(Component):
         ]
         if self.config.formatted:
             m.d.comb += job["format"].eq(state.form)
+        if self.config.external_bits:
+            m.d.comb += job["weights"].eq(state.weights)
         # Of repeated tiles, the marks of the beginning belong to the first, `last` to the last.
         with m.If(state.repeated):
             m.d.comb += [
@@ -186,7 +213,7 @@ class Sequencer(Component):
 
     def _execute(self, m: Module, state: _Registers) -> None:
         """Execute the word that is there, or let it wait."""
-        opcode = state.word[:OPCODE_BITS]
+        opcode = state.word[: opcode_bits(self.config)]
         with m.If(state.valid & state.running), m.Switch(opcode):
             with m.Case(Opcode.END):
                 m.d.comb += [self.run.done.eq(1), state.wait.eq(1)]
@@ -222,6 +249,8 @@ class Sequencer(Component):
                 ]
             with m.Case(Opcode.TILE):
                 self._tile(m, state)
+            if self.config.external_bits:
+                self._external(m, state)
             with m.Default():
                 m.d.comb += state.wait.eq(1)
                 m.d.sync += [state.running.eq(0), self.run.illegal.eq(1)]
@@ -238,6 +267,8 @@ class Sequencer(Component):
         ]
         with m.If(allowed & self.jobs.ready):
             m.d.sync += [state.repeated.eq(state.repeating), state.skipped.eq(state.step)]
+            if self.config.external_bits:
+                m.d.sync += state.weights.jump.eq(0)
             with m.If(state.repeating):
                 m.d.sync += [state.repeat.eq(state.repeat - 1), state.repeating.eq(state.repeat != 1)]
             with m.If(state.repeated):
@@ -246,6 +277,27 @@ class Sequencer(Component):
                 m.d.sync += state.pending.eq(1)
             with m.If(begins):
                 m.d.sync += state.coming.eq(1)
+
+    def _external(self, m: Module, state: _Registers) -> None:
+        """Add the instructions of external memory."""
+        with m.Case(Opcode.EXTERNAL):
+            m.d.sync += state.external.eq(self._view(state, Opcode.EXTERNAL).address)
+        with m.Case(Opcode.MOVE):
+            m.d.comb += [
+                self.moves.valid.eq(1),
+                state.wait.eq(~self.moves.ready),
+                self.held.eq(~self.moves.ready),
+            ]
+        with m.Case(Opcode.WAIT):
+            m.d.comb += [
+                self.held.eq(self.pending > self._view(state, Opcode.WAIT)["moves"]),
+                state.wait.eq(self.held),
+            ]
+        with m.Case(Opcode.WEIGHTS):
+            m.d.sync += [
+                state.weights.jump.eq(1),
+                state.weights.address.eq(self._view(state, Opcode.WEIGHTS).address),
+            ]
 
     def _set(self, m: Module, state: _Registers, opcode: Value) -> None:
         """Execute an instruction that writes a double-buffered register."""
@@ -289,6 +341,9 @@ class Sequencer(Component):
                 "write": size(Opcode.WRITE),
                 "clamp": size(Opcode.CLAMP),
                 "product": size(Opcode.PRODUCT) if config.product_bits else 0,
+                "external": config.external_address_bits + 1 + size(Opcode.WEIGHTS)
+                if config.external_bits
+                else 0,
             },
             redundant={"write": address if config.groups == 1 else 0},
             adders={"address": address, "program": pc},

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from amaranth.hdl import Module, Signal, Value, signed
 from amaranth.lib.data import ArrayLayout
@@ -9,7 +10,7 @@ from amaranth.lib.memory import Memory
 
 from hwquant.program.config import ArrayConfig
 from hwquant.program.widths import index_bits
-from hwquant.rtl_templates.banks import Bank, banks
+from hwquant.rtl_templates.banks import Bank, banks, write_from
 
 LOADED = "host_loaded"
 """Attribute of a memory whose initial contents :mod:`~hwquant.rtl_templates.verilog` leaves out."""
@@ -38,7 +39,12 @@ def weight_banks(config: ArrayConfig, loadable: bool) -> list[Bank]:
 
 
 def memory_words(
-    m: Module, config: ArrayConfig, init: Sequence[int], pointer: Signal, loading: Loading | None
+    m: Module,
+    config: ArrayConfig,
+    init: Sequence[int],
+    pointer: Signal,
+    loading: Loading | None,
+    fill: Any = None,
 ) -> list[Signal]:
     """Build the banks of the memory as submodules ``memory``, and the register behind each of them.
 
@@ -54,6 +60,8 @@ def memory_words(
         The one address, for reading or writing, as large RAMs that bitstreams do not fill have one port.
     loading : Loading or None
         What the host writes; None where it writes nothing.
+    fill : FillPort, optional
+        Words that are written while others are read; None where there are none.
 
     Returns
     -------
@@ -66,8 +74,8 @@ def memory_words(
         memory = Memory(
             shape=layout.size,
             depth=bank.depth,
-            init=[] if loading else bank.part(init),
-            attrs={LOADED: 1} if loading else {},
+            init=[] if loading or fill else bank.part(init),
+            attrs={LOADED: 1} if loading else {"no_rw_check": 1} if fill else {},
         )
         m.submodules[bank.name("memory")] = memory
         read = memory.read_port()
@@ -80,6 +88,8 @@ def memory_words(
                 write.en.eq(loading.enable),
                 read.en.eq(~loading.enable),
             ]
+        if fill:
+            write_from(m, memory, bank, fill)
         word = Signal(layout, name=bank.name("data"), reset_less=True)
         m.d.sync += word.as_value().eq(read.data)
         words.append(word)

@@ -17,7 +17,7 @@ from hwquant.rtl_templates.banks import choice_bits, choose
 from hwquant.rtl_templates.delay import delayed
 from hwquant.rtl_templates.facts import Facts, Inside, MemoryShape
 from hwquant.rtl_templates.jobs import instruction_layout
-from hwquant.rtl_templates.ports import TilePort, WeightPort, array_rows
+from hwquant.rtl_templates.ports import FillPort, TilePort, WeightPort, array_rows
 from hwquant.rtl_templates.segments import Segments
 from hwquant.rtl_templates.weight_memory import Loading, memory_words, weight_banks
 
@@ -102,6 +102,9 @@ class WeightLoader(Component):
         memory is loadable.
     missing : Out(1)
         Words are missing, and nothing may be read yet; only where the memory is loadable.
+    fill : In(FillPort(config.weight_depth, config.columns * config.slot_bits))
+        Words from external memory. Only with external memory: there the memory begins empty, and a tile's weights are
+        those behind the ones of the tile before, or where the job says.
     """
 
     latency = 3
@@ -125,6 +128,7 @@ class WeightLoader(Component):
                 "weights": Out(WeightPort(config)),
             }
             | loading
+            | ({"fill": In(FillPort(config.weight_depth, self.word_bits))} if config.external_bits else {})
         )
         self._loading = Loading(self.words.valid & self.missing, self.words.payload) if loadable else None
 
@@ -182,13 +186,17 @@ class WeightLoader(Component):
             ]
             if config.formatted:
                 m.d.sync += form.eq(job["format"])
-            with m.If(job.first):
-                # The pointer may still be advancing over the last row of the tile before.
-                following = Mux(reading, pointer + 1, pointer)[: len(pointer)]
-                with m.If(job.parameters):
-                    m.d.sync += marked.eq(following)
-                with m.Else():
-                    m.d.sync += pointer.eq(marked)
+            if config.external_bits:
+                with m.If(job.weights.jump):
+                    m.d.sync += pointer.eq(job.weights.address)
+            else:
+                with m.If(job.first):
+                    # The pointer may still be advancing over the last row of the tile before.
+                    following = Mux(reading, pointer + 1, pointer)[: len(pointer)]
+                    with m.If(job.parameters):
+                        m.d.sync += marked.eq(following)
+                    with m.Else():
+                        m.d.sync += pointer.eq(marked)
         if self._loading:
             m.d.comb += self.words.ready.eq(1)
             with m.If(self._loading.enable):
@@ -208,7 +216,8 @@ class WeightLoader(Component):
             The adjusted weights of each part of the word, ``columns`` of them.
         """
         config, form = self.config, reads.form
-        words = memory_words(m, config, self.init, reads.pointer, self._loading)
+        fill = self.fill if config.external_bits else None
+        words = memory_words(m, config, self.init, reads.pointer, self._loading, fill)
         if config.formatted:
             form = delayed(m, form, 1, name="format")
             if reads.inside is not None:
@@ -354,8 +363,8 @@ class WeightLoader(Component):
         memories = [
             MemoryShape(
                 *(bank.depth, word),
-                writes=int(loadable),
-                image="weights",
+                writes=int(loadable or config.external_bits > 0),
+                image=None if config.external_bits else "weights",
                 register="" if any(packing > config.load_rows for packing in packings) else "data",
                 start=bank.start,
             )
@@ -365,7 +374,7 @@ class WeightLoader(Component):
         one_offset = edge and not config.channel_offsets
         return Facts(
             registers={
-                "pointer": 2 * depth,
+                "pointer": (1 if config.external_bits else 2) * depth,
                 "control": control,
                 "format": 3 * form + (index_bits(config.weight_packing) + 1 if packed else 0),
                 "data": len(memories) * word,

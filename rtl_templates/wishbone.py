@@ -5,6 +5,7 @@ from enum import IntEnum
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out
 
+from hwquant.errors import HwquantError
 from hwquant.program.config import ArrayConfig
 from hwquant.program.registers import Register
 from hwquant.program.widths import index_bits
@@ -81,6 +82,10 @@ class WishboneAccelerator(Component):
     """
 
     def __init__(self, accelerator: Accelerator):
+        if accelerator.config.external_bits:
+            raise HwquantError(
+                "external memory is behind AXI4: a core with Wishbone has no port for it; choose the bus axi or stream"
+            )
         self.accelerator = accelerator
         super().__init__(
             {

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from amaranth.sim import Simulator
 
-from hwquant.rtl_templates.build import accelerator
 from hwquant.sim.contract import COUNTER, LINGER, Task
+from hwquant.sim.external_memory import hardware, settings
 from hwquant.sim.options import SimulationOptions
 from hwquant.sim.recorder import Recorder
 from hwquant.sim.trace import PATTERN, Log, Write
@@ -92,7 +92,7 @@ def record(task: Task, options: SimulationOptions) -> Log:
     Log
         What the host has seen, not judged.
     """
-    dut = accelerator(task.program) if options.design is None else options.design
+    dut = hardware(task.program, settings(task)) if options.design is None else options.design
     bench = _Bench(task, dut, options.reporter(len(task.frames)))
     simulator = Simulator(dut)
     simulator.add_clock(1e-8)

@@ -15,9 +15,10 @@ from hwquant.golden import run as golden
 from hwquant.options import chosen
 from hwquant.program.batch import all_together
 from hwquant.program.config import ArrayConfig
-from hwquant.program.cycles import timing
+from hwquant.program.cycles import Timing, timing
+from hwquant.program.external import MemoryTiming
 from hwquant.program.layout import Placement, integers_to_words
-from hwquant.program.program import LayerInfo, Program
+from hwquant.program.program import LayerInfo, Part, Program
 from hwquant.qgraph import IntArray, QGraph
 from hwquant.sim.differences import CycleMismatch, Difference, Mismatch, MissingResult, WriteMismatch
 from hwquant.sim.options import SimulationOptions
@@ -101,11 +102,19 @@ def verify(
     options = chosen(SimulationOptions, options, changes)
     inputs = dict(q) if isinstance(q, Mapping) else {program.inputs[0].name: q}
     run = attempt(program, program.frame(inputs), options)
-    return check(run, program, qgraph, inputs, stalled=options.stalls is not None)
+    stalled, paused = options.stalls is not None, options.memory_pauses > 0
+    return check(run, program, qgraph, inputs, stalled=stalled, memory=options.memory, paused=paused)
 
 
 def check(
-    run: Run, program: Program, qgraph: QGraph, q: Mapping[str, IntArray], *, stalled: bool = False
+    run: Run,
+    program: Program,
+    qgraph: QGraph,
+    q: Mapping[str, IntArray],
+    *,
+    stalled: bool = False,
+    memory: MemoryTiming | None = None,
+    paused: bool = False,
 ) -> Verification:
     """Compare a run with the golden model's tensors.
 
@@ -124,6 +133,10 @@ def check(
         Integers of the inputs, shape (N, C, H, W), by name.
     stalled : bool
         The host paused, so that the cycles from one frame to the next are not predicted.
+    memory : MemoryTiming or None
+        When external memory served bursts; None: as the defaults say.
+    paused : bool
+        External memory paused at random, so that no cycles are predicted.
 
     Returns
     -------
@@ -132,19 +145,8 @@ def check(
     """
     watched, batch = len(run.writes), program.batch
     expected = all_together(golden(qgraph, q), batch)
-    layers = (
-        all_together(
-            golden(
-                qgraph,
-                {name: values[: watched * batch] for name, values in q.items()},
-                keep=list(dict.fromkeys(layer.tensor for layer in program.layers)),
-            ),
-            batch,
-        )
-        if watched
-        else {}
-    )
-    checker = _Checker(run, program, expected, layers, stalled)
+    layers = _layers(program, qgraph, q, watched) if watched else {}
+    checker = _Checker(run, program, expected, layers, timing(program, memory), stalled, paused)
     samples = len(next(iter(expected.values())))
     first = (next(checker.differences(sample), None) for sample in range(samples))
     return Verification(
@@ -157,6 +159,22 @@ def check(
     )
 
 
+def _layers(program: Program, qgraph: QGraph, q: Mapping[str, IntArray], watched: int) -> dict[str, IntArray]:
+    """The tensors that the layers write, or pieces of tensors, as the golden model has them."""
+    parts = {
+        layer.tensor: program.parts.get(layer.tensor, Part(layer.tensor, 0, 0)) for layer in program.layers
+    }
+    first = {name: values[: watched * program.batch] for name, values in q.items()}
+    whole = golden(qgraph, first, keep=list(dict.fromkeys(part.tensor for part in parts.values())))
+    whole = all_together(whole, program.batch)
+    return {
+        name: part.of(whole[part.tensor], program.tensors[name].shape)
+        if name in program.parts
+        else whole[name]
+        for name, part in parts.items()
+    }
+
+
 class _Checker:
     """The differences of a sample, in the order in which the hardware made them."""
 
@@ -166,13 +184,16 @@ class _Checker:
         program: Program,
         expected: Mapping[str, IntArray],
         layers: Mapping[str, IntArray],
+        predicted: Timing,
         stalled: bool,
+        paused: bool,
     ):
         self.run = run
         self.program = program
         self.expected = expected
         self.layers = layers
-        self.timing = timing(program)
+        self.timing = predicted
+        self.paused = paused
         self.stalled = stalled
         self.results = all_together(program.results(run.words), program.batch) if len(run.words) else {}
 
@@ -189,6 +210,8 @@ class _Checker:
             return
         for name, got in self.results.items():
             yield from _values(sample, name, self.expected[name][sample], got[sample])
+        if self.paused:
+            return
         if self.run.cycles[sample] != self.timing.cycles:
             yield CycleMismatch(sample, "inference", self.timing.cycles, self.run.cycles[sample])
         # The first frame follows a reset, not a frame.

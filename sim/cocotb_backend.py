@@ -21,6 +21,7 @@ from hwquant.qgraph import IntArray
 from hwquant.rtl_templates.verilog import to_verilog
 from hwquant.sim.cocotb_build import TOP, Tool, build, environment
 from hwquant.sim.contract import LINGER, Task
+from hwquant.sim.external_memory import hardware, settings
 from hwquant.sim.options import SimulationOptions
 from hwquant.sim.stimulus import PROGRESS, RESULTS, STIMULUS, Stimulus, load_log
 from hwquant.sim.trace import NO_STALLS, Log, Stalls
@@ -56,7 +57,10 @@ def record(tool: Tool, task: Task, options: SimulationOptions) -> Log:
     """
     stimulus = make_stimulus(task)
     report, waves = options.reporter(len(task.frames)), options.wave_path
-    verilog = options.verilog if options.design is None else to_verilog(options.design)
+    design = options.design
+    if design is None and options.verilog is None and task.program.config.external_bits:
+        design = hardware(task.program, settings(task))
+    verilog = options.verilog if design is None else to_verilog(design)
     built = build(tool, task.program, options.build_path, waves=waves is not None, verilog=verilog)
     with working_folder() as folder:
         _run(tool, built, stimulus, "inferences", folder, waves, report)
@@ -119,7 +123,7 @@ def make_stimulus(task: Task, expected: IntArray | None = None) -> Stimulus:
         Frames, predictions, and the values of registers after a reset.
     """
     program = task.program
-    config, predicted = program.config, timing(program)
+    config, predicted = program.config, timing(program, task.memory)
     shapes = [replace(item, zero_point=0) for item in program.outputs]
     compared = [item.to_words(np.ones((1, *item.shape), np.int64))[0] for item in shapes]
     compared = np.concatenate(compared) != 0

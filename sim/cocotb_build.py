@@ -19,8 +19,8 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.program import Program
 from hwquant.program.registers import REGISTER_BITS, Register
 from hwquant.program.widths import index_bits
-from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.verilog import to_verilog
+from hwquant.sim.external_memory import hardware
 
 WRAPPER = Path(__file__).with_name("testbench.v")
 """Verilog around the accelerator, with the clock."""
@@ -189,7 +189,7 @@ def build(
 
 @lru_cache(maxsize=16)
 def _verilog(program: Program) -> str:
-    return to_verilog(accelerator(program))
+    return to_verilog(hardware(program))
 
 
 def _parameters(config: ArrayConfig) -> dict[str, object]:

@@ -22,6 +22,7 @@ from functools import cached_property
 import numpy as np
 
 from hwquant.program.cycles import timing
+from hwquant.program.external import MemoryTiming
 from hwquant.program.layout import words_to_integers
 from hwquant.program.program import Program
 from hwquant.program.registers import Register
@@ -49,20 +50,27 @@ class Task:
         Number of frames, from the first on, whose writes are recorded.
     stalls : Stalls, default NO_STALLS
         Pauses of the host.
+    memory : MemoryTiming or None, default None
+        When external memory serves bursts.
+    memory_pauses : int, default 0
+        In how many of 256 cycles each of its channels pauses.
     """
 
     program: Program
     frames: IntArray
     watch: int = 0
     stalls: Stalls = NO_STALLS
+    memory: MemoryTiming | None = None
+    memory_pauses: int = 0
 
     @cached_property
     def patience(self) -> int:
         """Cycles without a word moving after which the hardware counts as stopped.
 
-        They are those of two frames and of two of the host's longest pauses.
+        They are those of two frames and of two of the host's longest pauses; of more frames where the memory pauses.
         """
-        return 2 * (timing(self.program).frame_cycles + PATTERN)
+        slower = 1 + self.memory_pauses * 8 // (256 - self.memory_pauses)
+        return 2 * (slower * timing(self.program, self.memory).frame_cycles + PATTERN)
 
     @property
     def words_in(self) -> int:

@@ -25,7 +25,8 @@ from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.verilog import to_rtlil
 from hwquant.rtl_templates.yosys import cxxrtl_headers, run_yosys, yosys_version
 from hwquant.sim.contract import COUNTER, LINGER, Task
-from hwquant.sim.memories import chunks, pointer, write_program
+from hwquant.sim.external_memory import WithMemory, settings
+from hwquant.sim.memories import chunks, pointer, write_external, write_program
 from hwquant.sim.options import SimulationOptions
 from hwquant.sim.recorder import offers
 from hwquant.sim.trace import PATTERN, Log, Write
@@ -103,7 +104,8 @@ class _Task(ctypes.Structure):
 @lru_cache(maxsize=64)
 def _library(config: ArrayConfig) -> ctypes.CDLL:
     """Compile the hardware of an array, its memories still empty."""
-    return _load(to_rtlil(Accelerator(config)))
+    outside = WithMemory(Accelerator(config, page=0)) if config.external_bits else None
+    return _load(to_rtlil(outside or Accelerator(config)))
 
 
 @lru_cache(maxsize=64)
@@ -146,9 +148,12 @@ def record(task: Task, options: SimulationOptions) -> Log:
     report = options.reporter(len(task.frames))
     library = _library(task.program.config) if options.design is None else _load(to_rtlil(options.design))
     handle = library.hwquant_create()
+    outside = task.program.config.external_bits > 0
     try:
         if options.design is None:
-            write_program(library, handle, task.program)
+            write_program(library, handle, task.program, place="accelerator " if outside else "")
+            if outside:
+                write_external(library, handle, task.program, settings(task))
         begin = time.perf_counter()
         size = _run(library, handle, task, report)
         return _log(library, handle, task, size, time.perf_counter() - begin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,25 +71,57 @@ def write_program(
     config = program.config
     images: dict[str, tuple[list[int], int, list[Bank]]] = {
         SEQUENCER: (list(program.words), program_bits(config), banks(config.program_depth)),
-        PARAMETERS: (program.parameter_image, config.parameter_bits, banks(config.parameter_depth)),
     }
+    if not config.external_bits:
+        words = program.parameter_image
+        images[PARAMETERS] = words, config.parameter_bits, banks(config.parameter_depth)
     table = Bank(0, 0, config.table_depth, index_bits(config.table_depth))
     for number in range(-(-config.columns // COLUMNS) if config.tables else 0):
         for array in range(config.arrays):
             of_array = f"{number}_{array}" if array else number
             images[TABLE.format(of_array)] = program.table_image, config.activation_bits, [table]
-    if weights:
+    if weights and not config.external_bits:
         slots = config.columns * config.slot_bits
         images[WEIGHTS] = program.weight_image, slots, banks(config.weight_depth)
+    for name, (image, bits, parts) in images.items():
+        for bank in parts:
+            _poke(library, handle, f"{place}{bank.name(name)}", chunks(bank.part(image), bits), bits)
+
+
+def write_external(
+    library: ctypes.CDLL, handle: int, program: Program, settings: Sequence[int], place: str = "external "
+) -> None:
+    """Fill the simulated memory beside a compiled design (:mod:`hwquant.sim.external_memory`).
+
+    Parameters
+    ----------
+    library : ctypes.CDLL
+        Has ``hwquant_poke`` of cxxrtl_memory.cpp.
+    handle : int
+        The instance.
+    program : Program
+        Its weights and parameters are written.
+    settings : Sequence of int
+        When the memory serves bursts.
+    place : str
+        Hierarchical name of the simulated memory, with a space behind it.
+
+    Raises
+    ------
+    HwquantError
+        The design has no such memory.
+    """
+    image, bits = program.external_image, program.config.external_bits
+    width = 4 * -(-bits // 32)
+    padded = np.pad(image, ((0, 0), (0, width - image.shape[1])))
+    _poke(library, handle, f"{place}storage", padded.view("<u4"), bits)
+    _poke(library, handle, f"{place}settings", chunks(list(settings), 32), 32)
+
+
+def _poke(library: ctypes.CDLL, handle: int, name: str, words: NDArray[np.uint32], bits: int) -> None:
     library.hwquant_poke.argtypes = [
         *(ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p),
         *(ctypes.c_size_t, ctypes.c_size_t),
     ]
-    for name, (image, bits, parts) in images.items():
-        for bank in parts:
-            part = bank.part(image)
-            words, full = chunks(part, bits), f"{place}{bank.name(name)}"
-            if not library.hwquant_poke(handle, full.encode(), pointer(words), bits, len(part)):
-                raise HwquantError(
-                    f"the simulated hardware has no memory {full!r} of {len(part)} x {bits} bits"
-                )
+    if not library.hwquant_poke(handle, name.encode(), pointer(words), bits, len(words)):
+        raise HwquantError(f"the simulated hardware has no memory {name!r} of {len(words)} x {bits} bits")

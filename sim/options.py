@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwquant.errors import HwquantError
+from hwquant.program.external import MemoryTiming
 from hwquant.progress import Progress
 from hwquant.sim.registry import VERILOG_SIMULATORS, find_simulator
 from hwquant.sim.trace import Stalls
@@ -35,6 +36,11 @@ class SimulationOptions:
         Told the number of finished frames, now and then.
     stalls : Stalls or None, default None
         Pauses of the host; None: it never pauses.
+    memory : MemoryTiming or None, default None
+        When external memory serves bursts; None: as :class:`~hwquant.program.external.MemoryTiming` has it.
+    memory_pauses : int, default 0
+        In how many of 256 cycles each channel of external memory pauses at random, 0..255; then no cycles are
+        predicted.
     design : Component or None, default None
         What is simulated in place of the program's accelerator: anything with its ports.
     verilog : str or None, default None
@@ -52,6 +58,8 @@ class SimulationOptions:
     build_dir: str | os.PathLike[str] | None = None
     progress: Progress | None = None
     stalls: Stalls | None = None
+    memory: MemoryTiming | None = None
+    memory_pauses: int = 0
     design: Component | None = None
     verilog: str | None = None
 
@@ -67,6 +75,8 @@ class SimulationOptions:
             raise HwquantError(
                 f"the simulator {name} does not execute Verilog; choose {' or '.join(VERILOG_SIMULATORS)}"
             )
+        if not 0 <= self.memory_pauses < 256:
+            raise HwquantError(f"memory_pauses must be 0..255, not {self.memory_pauses}")
         if self.design is not None and self.verilog is not None:
             raise HwquantError("the simulated hardware is given twice; leave out either design or verilog")
 

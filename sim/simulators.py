@@ -78,7 +78,8 @@ def attempt(program: Program, frames: IntArray, options: SimulationOptions) -> R
     check_type("program", program, Program, hint="hwquant.compile_network makes one")
     _check_frames(program, frames)
     watched = max(0, min(options.watch, len(frames)))
-    task = Task(program, frames, watched, options.stalls or NO_STALLS)
+    stalls = options.stalls or NO_STALLS
+    task = Task(program, frames, watched, stalls, options.memory, options.memory_pauses)
     return judge(record(task, options), task)
 
 

@@ -15,6 +15,7 @@ from hwquant.cli.reading import Reading, reading_options
 from hwquant.cli.tables import hardware_table, history_lines, host_lines, layer_table, network_table
 from hwquant.describe import describe
 from hwquant.errors import HwquantError
+from hwquant.program.array_shape import EXTERNAL_BITS
 from hwquant.program.listing import PASSES
 
 if TYPE_CHECKING:
@@ -30,13 +31,19 @@ if TYPE_CHECKING:
     "name",
     type=click.Choice(PASSES),
     help="Of a build, or of an integer network with --array: print what a pass of the compiler makes of it: lowered "
-    "layers, how each is mapped, where tensors are placed, the schedule and its tiles, the array's shape, "
-    "instructions, parameters, or sizes.",
+    "layers, in which bands they are computed where tensors are outside, how each is mapped, where tensors are placed, "
+    "the schedule and its tiles, the array's shape, instructions, parameters, or sizes.",
 )
 @click.option("--array", metavar="[Kx]RxC", help="With --pass, of a network: the array.")
 @click.option("--layer", metavar="NAME", help="With --pass: what belongs to this layer alone.")
 @offset_option
 @limit_options
+@click.option(
+    "--external",
+    type=click.Choice([str(bits) for bits in EXTERNAL_BITS]),
+    help="With --pass, of a network: the width of a port to external memory, where weights lie and what does not fit "
+    "into --activation-depth words.",
+)
 @reading_options
 @json_option
 def inspect(
@@ -46,6 +53,7 @@ def inspect(
     array: str | None,
     layer: str | None,
     offset: OffsetChoice,
+    external: str | None,
     reading: Reading,
     as_json: bool,
     **limits: int | None,
@@ -56,10 +64,10 @@ def inspect(
     compiler makes of a .hwq file, or made for a build, on the way to a program.
     """
     given = {key: value for key, value in limits.items() if value is not None}
-    hardware = array is not None or offset != "auto" or bool(given)
+    hardware = array is not None or offset != "auto" or bool(given) or external is not None
     if name is None and (hardware or layer is not None):
         raise HwquantError(
-            "--array, --layer, --offset and the limits of memories are for a pass of the compiler: "
+            "--array, --layer, --offset, --external and the limits of memories are for a pass of the compiler: "
             f"add --pass {'|'.join(PASSES)}"
         )
     if name is not None:
@@ -72,7 +80,7 @@ def inspect(
             )
         if not what.is_dir() and array is None:
             raise HwquantError("--pass takes a build, or a .hwq file and --array RxC")
-        passes = build_passes(what) if array is None else network_passes(what, array, offset, given)
+        passes = build_passes(what) if array is None else network_passes(what, array, offset, given, external)
         result, table = inspect_pass(passes, name, layer)
         output: list[RenderableType] = [table]
     elif what.is_dir():

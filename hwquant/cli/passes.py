@@ -21,15 +21,23 @@ if TYPE_CHECKING:
     from hwquant.program.sizing import OffsetChoice
 
 
-def network_passes(network: Path, array: str, offset: OffsetChoice, limits: Mapping[str, int]) -> Compilation:
-    """The passes over the network of a .hwq file, for an array such as "8x8"."""
+def network_passes(
+    network: Path,
+    array: str,
+    offset: OffsetChoice,
+    limits: Mapping[str, int],
+    external: str | None = None,
+) -> Compilation:
+    """The passes over the network of a .hwq file, for an array such as "8x8", and a port of so many bits, if any."""
     from hwquant import hwq
     from hwquant.program.compiler import Compilation, lowered_network
+    from hwquant.program.external import ExternalMemory
     from hwquant.program.sides import parse_array
     from hwquant.program.sizing import Requirements
 
     qgraph = hwq.load(network)
-    requirements = Requirements(parse_array(array), offset, limits)
+    memory = ExternalMemory(int(external)) if external else None
+    requirements = Requirements(parse_array(array), offset, limits, external=memory)
     return Compilation(qgraph, lowered_network(qgraph), requirements)
 
 
@@ -43,11 +51,13 @@ def build_passes(folder: Path) -> Compilation:
     """
     from hwquant.build import load_build
     from hwquant.program.compiler import Compilation, lowered_network
+    from hwquant.program.external import ExternalMemory
     from hwquant.program.sizing import Requirements
 
     build = load_build(folder)
     config = build.program.config
-    requirements = Requirements(config.array, config=config)
+    memory = ExternalMemory(config.external_bits) if config.external_bits else None
+    requirements = Requirements(config.array, config=config, external=memory)
     passes = Compilation(build.qgraph, lowered_network(build.qgraph), requirements)
     if passes.program.checksum != build.program.checksum:
         raise HwquantError(

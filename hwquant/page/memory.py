@@ -50,8 +50,11 @@ def memory_map(build: Build, passes: tuple[LayerPass, ...]) -> tuple[Span, ...]:
     """Find from when to when every stored tensor is needed, in order of appearance.
 
     A tensor is needed from the beginning of the pass that writes it (or of the inference) to the end of the last pass
-    that reads it; an output is needed to the end of the inference.
+    that reads it; an output is needed to the end of the inference. Where tensors come and go piece by piece, what is
+    needed when is the compiler's plan to say, and the map is empty.
     """
+    if build.program.parts:
+        return ()
     inputs = {node.name: node.inputs for node in build.qgraph.nodes}
     reads = {
         item.report.name: {name for node in item.report.covers for name in inputs[node]} for item in passes

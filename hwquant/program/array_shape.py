@@ -39,6 +39,9 @@ MIN_TAP_DELAY = 3
 PRODUCT_STAGES = 2
 """Stages of a product in a processing element. Programs of the first version have one, and keep their cycles."""
 
+EXTERNAL_BITS = (16, 32, 64, 128)
+"""Widths that the port to external memory may have."""
+
 LIMITS = {
     "activation_bits": (2, 24),
     "weight_bits": (1, 8),
@@ -61,6 +64,8 @@ LIMITS = {
     "tables": (0, 1 << 8),
     "arrays": (1, MAX_ARRAYS),
     "strip_bits": (0, 16),
+    "external_address_bits": (0, 32),
+    "half_depth": (0, 1 << 24),
     "activation_depth": (2, 1 << 24),
     "weight_depth": (2, 1 << 24),
     "parameter_depth": (2, 1 << 24),
@@ -134,6 +139,8 @@ class ArrayShape(Latencies):
         The network's inputs, where the host sends them as they are and a packer lays them out; else empty.
     overlap : bool, default False
         Whether a layer may begin before the one before it is written, as far as its instructions say.
+    external_bits : {0, 16, 32, 64, 128}
+        Width of the port to external memory, from which weights and parameters then come; 0 means that there is none.
 
     Raises
     ------
@@ -169,6 +176,7 @@ class ArrayShape(Latencies):
     product_stages: int = PRODUCT_STAGES
     raw_inputs: tuple[RawInput, ...] = ()
     overlap: bool = False
+    external_bits: int = 0
 
     def __post_init__(self) -> None:
         check_array((self.rows, self.columns))
@@ -190,6 +198,13 @@ class ArrayShape(Latencies):
             raise HwquantError(
                 f"table_bits must be 0 without tables, else at least {self.activation_bits}, not {self.table_bits}"
             )
+        if self.external_bits not in (0, *EXTERNAL_BITS):
+            raise HwquantError(
+                f"external_bits must be 0 or one of {', '.join(map(str, EXTERNAL_BITS))}, not {self.external_bits}"
+            )
+        if self.external_bits and (self.arrays > 1 or self.raw_inputs):
+            what = "several arrays" if self.arrays > 1 else "inputs that the hardware lays out"
+            raise HwquantError(f"external memory does not go together with {what}")
         self._check_odd()
         self._check_packing()
 
@@ -290,6 +305,15 @@ class ArrayShape(Latencies):
     def segment_rows(self, rows_per_cycle: int) -> int:
         """Rows of the array from one entry to the next, where ``rows_per_cycle`` rows enter in a cycle."""
         return -(-self.rows // rows_per_cycle)
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether a frame may come in several inputs, and leave in several outputs."""
+        return self.arrays > 1 or self.external_bits > 0
+
+    def word_beats(self, bits: int) -> int:
+        """Beats of the port to external memory that a word of ``bits`` bits takes."""
+        return -(-bits // self.external_bits)
 
     def group_lanes(self, group: int) -> range:
         """The lanes of a word that the write group covers; lane ``i`` of them comes from column ``i``."""

@@ -13,6 +13,9 @@ from hwquant.program.array_shape import ArrayShape
 from hwquant.program.raw_inputs import RawInput
 from hwquant.program.widths import index_bits
 
+HALF_STEP = 2048
+"""What the first half of an activation memory has a multiple of at most: words that one block RAM holds."""
+
 
 @dataclass(frozen=True)
 class ArrayConfig(ArrayShape):
@@ -41,6 +44,11 @@ class ArrayConfig(ArrayShape):
     strip_bits : int, default 0
         Width of the signed number of a strip, counted from that of the array which reads it, 0..16; 0 where there is
         one array.
+    external_address_bits : int, default 0
+        Width of an address of external memory, in beats of ``external_bits``, 1..32; 0 where there is none.
+    half_depth : int, default 0
+        Words of the first half of the activation memory, where words move between it and external memory: each half
+        has a read and a write port of its own. 0 where no such words move, and the memory is one.
 
     Raises
     ------
@@ -58,12 +66,34 @@ class ArrayConfig(ArrayShape):
     bias_bits: int = 0
     bias_zeros: int = 0
     strip_bits: int = 0
+    external_address_bits: int = 0
+    half_depth: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.arrays > 1) != (self.strip_bits > 0):
             raise HwquantError(
                 f"several arrays need strip_bits, and one has none, not {self.strip_bits} for {self.arrays}"
+            )
+        if (self.external_bits > 0) != (self.external_address_bits > 0):
+            raise HwquantError(
+                "a port to external memory needs external_address_bits, and without one there are none, not "
+                f"{self.external_address_bits} for {self.external_bits} bits"
+            )
+        if self.half_depth and not (self.external_bits and self.half_depth < self.activation_depth):
+            raise HwquantError(
+                f"half_depth must be below activation_depth {self.activation_depth}, and 0 without a port to external "
+                f"memory, not {self.half_depth}"
+            )
+        if self.half_depth % self.half_step:
+            raise HwquantError(
+                f"half_depth must be a multiple of {self.half_step}, as activation_depth is {self.activation_depth}, "
+                f"not {self.half_depth}"
+            )
+        if self.external_bits and self.parameter_depth & (self.parameter_depth - 1):
+            raise HwquantError(
+                "parameters from external memory go through a ring: parameter_depth must be a power of two, not "
+                f"{self.parameter_depth}"
             )
         if self.bias_bits + self.bias_zeros > self.accumulator_bits or (
             self.bias_zeros and not self.bias_bits
@@ -77,7 +107,7 @@ class ArrayConfig(ArrayShape):
     def of(cls, shape: ArrayShape, sizes: Mapping[str, int]) -> ArrayConfig:
         """The array of a shape, with values by name for the fields that the shape lacks."""
         values: dict[str, Any] = {name: getattr(shape, name) for name in SHAPE_FIELDS}
-        optional = {name: sizes[name] for name in (*BIASES, "strip_bits") if name in sizes}
+        optional = {name: sizes[name] for name in (*BIASES, *OPTIONAL) if name in sizes}
         return cls(**values | {name: sizes[name] for name in SIZES} | optional)
 
     @classmethod
@@ -95,6 +125,11 @@ class ArrayConfig(ArrayShape):
     def activation_address_bits(self) -> int:
         """Width of an address of the activation memory."""
         return index_bits(self.activation_depth)
+
+    @property
+    def half_step(self) -> int:
+        """What ``half_depth`` is a multiple of: the words that an address within a RAM of the second half can have."""
+        return min(HALF_STEP, 1 << index_bits(self.activation_depth - self.half_depth))
 
     @property
     def table_depth(self) -> int:
@@ -133,10 +168,13 @@ SHAPE_FIELDS = tuple(field.name for field in dataclasses.fields(ArrayShape))
 BIASES = ("bias_bits", "bias_zeros")
 """Names of the fields that say how narrow biases are stored."""
 
+OPTIONAL = ("strip_bits", "external_address_bits", "half_depth")
+"""Names of the sizes of what not every array has: several arrays, external memory."""
+
 SIZES = tuple(
     field.name
     for field in dataclasses.fields(ArrayConfig)
-    if field.name not in (*SHAPE_FIELDS, *BIASES, "strip_bits")
+    if field.name not in (*SHAPE_FIELDS, *BIASES, *OPTIONAL)
 )
 """Names of the fields that :class:`ArrayConfig` adds for every array: they are measured on the compiled network."""
 
@@ -150,6 +188,7 @@ LATER: Mapping[str, object] = {
     "arrays": 1,
     "strip_bits": 0,
     "product_stages": 1,
+    **dict.fromkeys(("external_bits", "external_address_bits", "half_depth"), 0),
 }
 """Fields that the first version of ``.hwp`` files lacks, with what they are there."""
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from hwquant.program.array_shape import ACCUMULATE_HAZARD
+from hwquant.program.external import MemoryTiming
 from hwquant.program.isa import LAYER, SOURCE, Instruction, Opcode
+from hwquant.program.moving import LONG_AGO, MoverModel
 from hwquant.program.program import Program
 from hwquant.program.weight_format import WeightFormat
 
@@ -35,11 +37,14 @@ class Timing:
         The share of each layer in ``cycles``, divided where a layer's first tile begins to stream.
     frame_cycles : int
         Cycles from the beginning of one inference to that of the next, with a host that never waits.
+    stalled : int, default 0
+        Cycles among ``cycles`` in which the sequencer waited for external memory.
     """
 
     cycles: int
     layers: tuple[int, ...]
     frame_cycles: int
+    stalled: int = 0
 
 
 @dataclass
@@ -47,17 +52,50 @@ class _Machine:
     """The state of sequencer and dispatcher; times are cycles after the last beat of the input."""
 
     program: Program
+    mover: MoverModel
     executed: int = 0
     loaded: int = -1
     started: int = -1
     pixels: int = 0
+    busy: bool = False  # there has been a tile
     parameters: int = -(1 << 30)
     pending: int = -1
     begun: int = -1
     count: int = 0
     lead: int = 0
     wait: int = 0
+    external: int = 0
+    stalled: int = 0
+    stalled_before: int = 0  # the first output
     format: WeightFormat = field(default_factory=WeightFormat)
+
+    @property
+    def finished(self) -> int:
+        """The cycle in which the latest tile is finished, with its outputs written."""
+        if not self.busy:
+            return LONG_AGO
+        return self.started + self.pixels + self.program.config.drain_latency
+
+    def move(self, values: Mapping[str, int]) -> None:
+        """Queue a move, as soon as the queue has room."""
+        self._hold(self.mover.room())
+        place = values["kind"], self.external, values["count"]
+        self.mover.move(self.executed, self.finished, *place)
+
+    def wait_for_moves(self, moves: int) -> None:
+        """Wait until at most so many moves are not complete."""
+        self._hold(self.mover.waited(moves))
+
+    def shift(self, cycles: int) -> None:
+        """Count time from so many cycles later on."""
+        for name in ("loaded", "started", "parameters", "pending", "begun"):
+            setattr(self, name, getattr(self, name) - cycles)
+        self.mover.shift(cycles)
+
+    def _hold(self, until: int) -> None:
+        """Execute an instruction, not before a cycle."""
+        self.stalled += max(0, until - (self.executed + 1))
+        self.executed = max(self.executed + 1, until)
 
     def tile(self, values: dict[str, int]) -> None:
         config = self.program.config
@@ -69,7 +107,7 @@ class _Machine:
             self.executed = max(self.executed, self.begun + 1)
         load = max(self.executed + 1, self.started)
         start = load + (1 if values.get("product") else self.format.load_cycles(config) + values["offsets"])
-        if self.started >= 0:
+        if self.busy:
             start = max(start, self.started + self.pixels)
             if values.get("settle"):
                 start = max(start, self.started + self.pixels + ACCUMULATE_HAZARD - 1)
@@ -83,7 +121,7 @@ class _Machine:
             self.pending = start
         if values["layer"]:
             self.begun = start + self._first_output(values) + config.write_latency
-        self.loaded, self.started, self.pixels = load, start, self.count
+        self.loaded, self.started, self.pixels, self.busy = load, start, self.count, True
 
     def _first_output(self, values: dict[str, int]) -> int:
         """How much later than in any tile the first output of a depthwise tile, or of a product, is on its way."""
@@ -116,23 +154,77 @@ def _input_cycles(program: Program, values: Mapping[str, int]) -> tuple[int, int
     return moving, config.raw_inputs[-1].tail(config.lanes)
 
 
-def timing(program: Program) -> Timing:
-    """Predict the cycles of a program, exactly: as the hardware's counter has them."""
-    machine = _Machine(program)
+def timing(program: Program, memory: MemoryTiming | None = None) -> Timing:
+    """Predict the cycles of a program, exactly: as the hardware's counter has them.
+
+    Parameters
+    ----------
+    program : Program
+        The program, and its hardware.
+    memory : MemoryTiming, optional
+        When external memory serves bursts, for a program that has one; None: as the defaults say.
+    """
+    machine = _Machine(program, MoverModel(program.config, memory or MemoryTiming()))
     starts: list[int] = []
-    before = after = cycles = 0
-    for instruction in jobs(program.instructions):
+    before, cycles = _execute(machine, program.instructions, starts)
+    if program.config.external_bits:
+        # What is before the input of the next inference meets the memory as this one leaves it.
+        begin = machine.executed + FETCH_CYCLES
+        machine.mover.shift(begin)
+        following = _Machine(program, machine.mover)
+        before, _ = _execute(following, program.instructions, [], only_input=True)
+    edges = [0, *starts[1:], cycles]
+    layers = tuple(end - begin for begin, end in pairwise(edges))
+    return Timing(cycles, layers, FETCH_CYCLES - 1 + before + machine.executed + 1, machine.stalled_before)
+
+
+def _execute(
+    machine: _Machine, instructions: tuple[Instruction, ...], starts: list[int], *, only_input: bool = False
+) -> tuple[int, int]:
+    """Execute an inference.
+
+    Parameters
+    ----------
+    machine : _Machine
+        The hardware as it is before.
+    instructions : tuple of Instruction
+        The program.
+    starts : list of int
+        Gets the cycle in which each layer's first tile begins to stream.
+    only_input : bool
+        End with the last input.
+
+    Returns
+    -------
+    before : int
+        Cycles from the beginning of the inference to the last beat of its input.
+    cycles : int
+        From there to the first output.
+    """
+    program = machine.program
+    before = cycles = 0
+    inputs = sum(item.opcode is Opcode.INPUT for item in instructions)
+    for instruction in jobs(instructions):
         opcode, values = instruction.opcode, instruction.values
         if opcode is Opcode.INPUT:
             # Time begins anew with the last beat of the input, of which a packer writes words still.
             moving, tail = _input_cycles(program, values)
-            before += machine.executed + moving - tail + INPUT_CYCLES
+            elapsed = machine.executed + moving - tail + INPUT_CYCLES
+            before += elapsed
             machine.executed = 0 if values.get("early") else tail
+            machine.shift(elapsed)
+            starts[:] = [max(0, start - elapsed) for start in starts]
+            machine.stalled = 0
+            inputs -= 1
+            if not inputs:
+                machine.mover.origin = 0
+                if only_input:
+                    return before, 0
         elif opcode is Opcode.OUTPUT:
-            if not after:
-                finished = machine.started + machine.pixels + program.config.drain_latency - 1
-                cycles = max(machine.executed + 1, finished)
-            after += values["count"] + OUTPUT_CYCLES
+            begin = max(machine.executed + 1, machine.finished - 1)
+            if not cycles:
+                cycles, machine.stalled_before = begin, machine.stalled
+            machine.executed = begin + values["count"] + OUTPUT_CYCLES - 1
         elif opcode is Opcode.TILE:
             machine.tile(dict(values))
             if values["layer"]:
@@ -141,6 +233,10 @@ def timing(program: Program) -> Timing:
             machine.executed = max(machine.executed + 1, machine.pending + 1)
         elif opcode in LAYER:
             machine.executed = max(machine.executed + 1, machine.begun + 1)
+        elif opcode is Opcode.MOVE:
+            machine.move(values)
+        elif opcode is Opcode.WAIT:
+            machine.wait_for_moves(values["moves"])
         else:
             machine.executed += 1
         if opcode is Opcode.COUNT:
@@ -151,6 +247,6 @@ def timing(program: Program) -> Timing:
             machine.wait = values.get("wait", 0)
         elif opcode is Opcode.FORMAT:
             machine.format = WeightFormat.of(1 << values["packing"], program.config)
-    edges = [0, *starts[1:], cycles]
-    layers = tuple(end - begin for begin, end in pairwise(edges))
-    return Timing(cycles, layers, FETCH_CYCLES - 1 + before + cycles + after + 1)
+        elif opcode is Opcode.EXTERNAL:
+            machine.external = values["address"]
+    return before, cycles

@@ -19,8 +19,8 @@ from hwquant.program.window_sums import revisits_early
 
 def emit(
     schedule: Sequence[LayerSchedule],
-    inputs: Sequence[Placement],
-    outputs: Sequence[Placement],
+    inputs: Sequence[Instruction],
+    outputs: Sequence[Instruction],
     shape: ArrayShape,
     formats: Mapping[ArrayTerm, WeightFormat],
     pages: Mapping[str, int],
@@ -31,10 +31,10 @@ def emit(
     ----------
     schedule : sequence of LayerSchedule
         All layers in order of execution.
-    inputs : sequence of Placement
-        Where the network's inputs lie: one after the other, in order.
-    outputs : sequence of Placement
-        Where the network's outputs lie, in order.
+    inputs : sequence of Instruction
+        What accepts a frame, from :func:`receive`.
+    outputs : sequence of Instruction
+        What sends the results, from :func:`send`.
     shape : ArrayShape
         The array, with the format of its weight memory.
     formats : mapping of WeightFormat
@@ -63,18 +63,30 @@ def emit(
                 yield from _source(item.mapped, sweep, shape, formats)
             yield _set(Opcode.COUNT, count=sweep.streamed)
             if index == number == 0:
-                if shape.raw_inputs:
-                    room = sum(place.room for place in inputs)
-                    yield _set(Opcode.INPUT, address=inputs[0].address, count=room, early=0)
-                else:
-                    yield from _transfers(Opcode.INPUT, inputs, shape)
+                yield from inputs
             if sweep.factors:
                 yield _product_tile(sweep, sweep.factors, first=number == 0)
             else:
                 yield from _tiles(item.mapped, sweep, shape, first=number == 0, settle=settle)
-    for number, place in enumerate(outputs, 1):
-        yield from _transfers(Opcode.OUTPUT, [place], shape, last=number == len(outputs))
+    yield from outputs
     yield _set(Opcode.END)
+
+
+def receive(inputs: Sequence[Placement], shape: ArrayShape) -> list[Instruction]:
+    """Accept the network's inputs, which lie one after the other, in order."""
+    if shape.raw_inputs:
+        room = sum(place.room for place in inputs)
+        return [_set(Opcode.INPUT, address=inputs[0].address, count=room, early=0)]
+    return list(_transfers(Opcode.INPUT, inputs, shape))
+
+
+def send(outputs: Sequence[Placement], shape: ArrayShape) -> list[Instruction]:
+    """Send the network's outputs, in order."""
+    return [
+        instruction
+        for number, place in enumerate(outputs, 1)
+        for instruction in _transfers(Opcode.OUTPUT, [place], shape, last=number == len(outputs))
+    ]
 
 
 def _set(opcode: Opcode, **values: int) -> Instruction:
@@ -102,9 +114,7 @@ def _transfers(
                 moves.append((address, count, banks))
     for number, (address, count, banks) in enumerate(moves, 1):
         ends = (
-            {"last": int(last and number == len(moves))}
-            if shape.arrays > 1 or opcode is Opcode.OUTPUT
-            else {}
+            {"last": int(last and number == len(moves))} if shape.in_pieces or opcode is Opcode.OUTPUT else {}
         )
         chosen = {"banks": banks} if shape.arrays > 1 else {}
         yield _set(opcode, address=address, count=count, **ends, **chosen)
@@ -184,7 +194,7 @@ def _factors(sweep: Sweep, factors: Placement) -> Iterator[Instruction]:
     what is next; where tensors lie in strips, the row is counted, too.
     """
     assert isinstance(sweep.term, ArrayProduct)
-    pixel, factor = _first_pixel(sweep, sweep.source), _first_factor(sweep, factors)
+    pixel, factor = _first_pixel(sweep, sweep.source, sweep.term.first[0]), _first_factor(sweep, factors)
     following = 1 if sweep.term.held else factor + 1 - pixel
     strips = sweep.source.strip_rows > 0
     column = (sweep.source.stored_shape[2] - 1, following) if strips else (0, 0)
@@ -195,16 +205,18 @@ def _factors(sweep: Sweep, factors: Placement) -> Iterator[Instruction]:
     yield _plane(sweep.source, sweep.source.zero_point)
 
 
-def _first_pixel(sweep: Sweep, place: Placement) -> int:
-    """Address of the first pixel of a product's sweep in a tensor of its shape, whose strips may be others."""
-    row = place.locate(sweep.pixels.y)[1]
+def _first_pixel(sweep: Sweep, place: Placement, first: int) -> int:
+    """Address of the first pixel of a product's sweep in a tensor, whose strips may be others, from a row of it on."""
+    row = place.locate(first + sweep.pixels.y)[1]
     return place.address + place.offset(sweep.block.plane, 0, sweep.pixels.x) + row * place.stored_shape[2]
 
 
 def _first_factor(sweep: Sweep, factors: Placement) -> int:
     """Address of the factor that a product's sweep reads first."""
     assert isinstance(sweep.term, ArrayProduct)
-    return factors.address + sweep.block.plane if sweep.term.held else _first_pixel(sweep, factors)
+    if sweep.term.held:
+        return factors.address + sweep.block.plane
+    return _first_pixel(sweep, factors, sweep.term.first[1])
 
 
 def _product_tile(sweep: Sweep, factors: Placement, *, first: bool) -> Instruction:

@@ -6,7 +6,8 @@ A word is the opcode in the low bits, then the fields in order, least significan
 END       the inference is over: start again at word 0
 INPUT     accept a frame of ``count`` words from the host into ``address``...; or, where the hardware has a packer, a
           frame that it makes words of at so many addresses, and go on at once (``early``) or when all of them are
-          written. Of several arrays without one: into the ``banks`` that have a bit; the ``last`` ends the frame
+          written. Of several arrays without one: into the ``banks`` that have a bit. There, and with external memory,
+          a frame may come in several inputs, of which the ``last`` ends it
 OUTPUT    when the pipeline is empty, send ``count`` words from ``address`` to the host; the ``last`` of a network's
           outputs ends the frame. Of several arrays: from the bank that has a bit in ``banks``
 LEVEL     loop level ``level`` of the pixel order (0 window column, 1 window row, 2 pixel column, 3 pixel row):
@@ -31,10 +32,18 @@ FORMAT    of the weights: the binary logarithm of the rows that share a word, an
 PRODUCT   of a product: the zero points of its pixels and of its factors (only where the hardware multiplies them)
 TAPS      of a depthwise layer: delay from kernel row to kernel row, outputs of a row, pixels before the first
           output, and pixels after the last
+EXTERNAL  ``address`` in external memory, in beats, where the next MOVE begins
+MOVE      queue a move of ``count`` words between external memory and ``address``... of the memory that its ``kind``
+          names (:class:`MoveKind`). It begins when the moves before it have, and when all tiles before it in the
+          program are finished: their outputs are written
+WAIT      until at most ``moves`` of the moves that were queued are not complete
+WEIGHTS   the weights of the next TILE begin at ``address`` of the weight memory; those of the tiles after it follow
 ========  =====================================================================================================
 
-Those of :data:`BUFFERED` are double-buffered: they take effect with the next TILE that has ``source`` or ``layer`` set;
-those of :data:`LAYER` where the first pixel of that layer comes to what they are for.
+The last four exist where the hardware has a port to external memory; their order is all that keeps moves and tiles
+apart (:mod:`hwquant.program.external`). Those of :data:`BUFFERED` are double-buffered: they take effect with the next
+TILE that has ``source`` or ``layer`` set; those of :data:`LAYER` where the first pixel of that layer comes to what they
+are for.
 """
 
 from __future__ import annotations
@@ -66,7 +75,30 @@ class Opcode(IntEnum):
     TAPS = 11
     FORMAT = 12
     PRODUCT = 13
+    EXTERNAL = 14
+    MOVE = 15
+    WAIT = 16
+    WEIGHTS = 17
 
+
+class MoveKind(IntEnum):
+    """What a MOVE moves, as numbered in its word."""
+
+    WEIGHTS = 0
+    """External memory to weight memory."""
+
+    PARAMETERS = 1
+    """External memory to parameter memory."""
+
+    LOAD = 2
+    """External memory to activation memory."""
+
+    STORE = 3
+    """Activation memory to external memory."""
+
+
+QUEUE = 16
+"""Moves that may be queued and not complete; a MOVE beyond them waits."""
 
 SOURCE = (Opcode.LEVEL, Opcode.PLANE, Opcode.TAPS)
 """Instructions that say how a term's input is read: they take effect with a TILE's ``source``."""
@@ -80,7 +112,6 @@ BUFFERED = (*SOURCE, *LAYER)
 REGISTERS = (*BUFFERED, Opcode.OFFSET, Opcode.COUNT, Opcode.FORMAT)
 """Instructions that set a register, for all tiles until it is set again."""
 
-OPCODE_BITS = 4
 REPEAT_BITS = 12
 LEVELS = 4
 
@@ -119,12 +150,18 @@ factors and pixels by turns; or one factor, and then all pixels. The last five e
 TAIL_BITS = 4
 
 
+def opcode_bits(config: ArrayConfig) -> int:
+    """Width of an opcode: one more bit where there are instructions for external memory."""
+    return _code_bits(fields(config))
+
+
 def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
     """Lay out the instructions that one accelerator has: by opcode the fields, the least significant first."""
     address = Field("address", config.activation_address_bits)
     count = Field("count", config.activation_address_bits + 1)
     several = config.arrays > 1
-    banks = (Field("last", 1), Field("banks", config.arrays))
+    last = (Field("last", 1),)
+    ends = (*last, Field("banks", config.arrays)) if several else last
     early = (Field("early", 1),) if config.raw_inputs else ()
     # A plane is in all banks together.
     plane = Field(
@@ -146,11 +183,19 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
         *(Field(name, config.activation_address_bits, wraps=True) for name in ("step", "jump", "skip")),
     )
     flags = [flag for flag in FLAGS if not absent.get(flag)]
+    weight, parameter = index_bits(config.weight_depth), index_bits(config.parameter_depth)
+    moved = max(weight, parameter, config.activation_address_bits if config.half_depth else 0)
+    external = {
+        Opcode.EXTERNAL: (Field("address", config.external_address_bits),),
+        Opcode.MOVE: (Field("kind", 2), Field("address", moved), Field("count", moved + 1)),
+        Opcode.WAIT: (Field("moves", index_bits(QUEUE)),),
+        Opcode.WEIGHTS: (Field("address", weight),),
+    }
     return {
         Opcode.END: (),
         # Beside those of OUTPUT, in the same places.
-        Opcode.INPUT: (address, count, *(early or (banks if several else ()))),
-        Opcode.OUTPUT: (address, count, *(banks if several else banks[:1])),
+        Opcode.INPUT: (address, count, *(early or (ends if config.in_pieces else ()))),
+        Opcode.OUTPUT: (address, count, *ends),
         Opcode.LEVEL: (
             Field("level", 2),
             Field("limit", coordinate),
@@ -211,12 +256,15 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
             *([Field("odd", 1)] if config.odd_weights == "some" else []),
         ),
         **(products if config.product_bits else {}),
+        **(external if config.external_bits else {}),
     }
 
 
 def program_bits(config: ArrayConfig) -> int:
     """Width of a word of the program memory."""
-    return OPCODE_BITS + max(sum(field.width for field in format_) for format_ in fields(config).values())
+    return opcode_bits(config) + max(
+        sum(field.width for field in format_) for format_ in fields(config).values()
+    )
 
 
 @dataclass(frozen=True)
@@ -240,6 +288,11 @@ class Instruction:
         return " ".join([self.opcode.name, *shown, *flags])
 
 
+def _code_bits(formats: Mapping[Opcode, tuple[Field, ...]]) -> int:
+    """Width of an opcode among the instructions of an accelerator: see :func:`opcode_bits`."""
+    return max(formats).bit_length()
+
+
 def encode(instruction: Instruction, formats: Mapping[Opcode, tuple[Field, ...]]) -> int:
     """Pack an instruction into its word.
 
@@ -255,7 +308,7 @@ def encode(instruction: Instruction, formats: Mapping[Opcode, tuple[Field, ...]]
     DoesNotFit
         A value is outside its field; the message names both.
     """
-    word, position = int(instruction.opcode), OPCODE_BITS
+    word, position = int(instruction.opcode), _code_bits(formats)
     for field in formats[instruction.opcode]:
         value = int(instruction.values[field.name])
         if field.wraps:
@@ -288,10 +341,10 @@ def decode(word: int, formats: Mapping[Opcode, tuple[Field, ...]]) -> Instructio
     HwquantError
         The word has an unknown opcode.
     """
-    code = word & ((1 << OPCODE_BITS) - 1)
+    code = word & ((1 << _code_bits(formats)) - 1)
     if code not in formats:
         raise HwquantError(f"program word {word:#x} has the unknown opcode {code}")
-    opcode, position, values = Opcode(code), OPCODE_BITS, {}
+    opcode, position, values = Opcode(code), _code_bits(formats), {}
     for field in formats[opcode]:
         value = (word >> position) & ((1 << field.width) - 1)
         if field.signed and value >> (field.width - 1):

@@ -165,12 +165,15 @@ class ArrayProduct:
         The zero points of both.
     held : bool
         Whether there is one factor a channel, which is read once a tile; otherwise there is one for each pixel.
+    first : tuple of int, default (0, 0)
+        The first row of the pixels' tensor that is multiplied, and that of the factors'.
     """
 
     tensor: str
     factors: str
     zero_points: tuple[int, int]
     held: bool
+    first: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,7 +248,7 @@ class ArrayLayer:
         """Name of the tensor that the layer writes, or a part of it."""
         return self.into.tensor if self.into else self.name
 
-    @property
+    @cached_property
     def reads(self) -> tuple[str, ...]:
         """Names of the tensors that are read, in order."""
         if self.product:

@@ -237,6 +237,10 @@ def integers_to_words(values: Sequence[int], lanes: int, bits: int) -> IntArray:
     return np.array(rows, np.int64).reshape(len(values), lanes)
 
 
+MOST_ORDERS = 50
+"""Orders that are tried to find addresses within a room."""
+
+
 @dataclass(frozen=True)
 class Lifetime:
     """From which layer to which a tensor must be kept.
@@ -277,21 +281,51 @@ def allocate(lifetimes: Sequence[Lifetime]) -> tuple[dict[str, int], int]:
         lambda item: (item.birth - item.death, -item.words),
         lambda item: (-item.words * (item.death - item.birth + 1), item.birth),
     )
-    best: tuple[int, dict[str, int]] = (1 << 62, {})
+    births = {item.birth for item in lifetimes}
+    least = max(
+        (sum(item.words for item in lifetimes if item.birth <= time <= item.death) for time in births),
+        default=0,
+    )
+    found = []
     for order in orders:
-        placed: list[tuple[Lifetime, int]] = []
-        for item in sorted(lifetimes, key=order):
-            busy = sorted(
-                (address, address + other.words)
-                for other, address in placed
-                if other.birth <= item.death and item.birth <= other.death
-            )
-            address = 0
-            for begin, end in busy:
-                if address + item.words <= begin:
-                    break
-                address = max(address, end)
-            placed.append((item, address))
-        peak = max((address + item.words for item, address in placed), default=0)
-        best = min(best, (peak, {item.name: address for item, address in placed}), key=lambda entry: entry[0])
-    return best[1], best[0]
+        found.append(_first_fit(sorted(lifetimes, key=order)))
+        if found[-1][1] == least:
+            break
+    return min(found, key=lambda entry: entry[1])
+
+
+def allocate_within(lifetimes: Sequence[Lifetime], room: int) -> tuple[dict[str, int], int]:
+    """Choose addresses as :func:`allocate` does and, where that takes more than a room has, try on.
+
+    What was put beyond the room goes before all others, again and again.
+    """
+    addresses, peak = allocate(lifetimes)
+    order = sorted(lifetimes, key=lambda item: (-item.words, item.birth))
+    for _ in range(MOST_ORDERS):
+        if peak <= room:
+            break
+        others, needed = _first_fit(order)
+        if needed < peak:
+            addresses, peak = others, needed
+        beyond = [item for item in order if others[item.name] + item.words > room]
+        order = [*beyond, *(item for item in order if item not in beyond)]
+    return addresses, peak
+
+
+def _first_fit(lifetimes: Sequence[Lifetime]) -> tuple[dict[str, int], int]:
+    """Give each tensor in turn the first address that is free; and count the words that this takes."""
+    placed: list[tuple[Lifetime, int]] = []
+    for item in lifetimes:
+        busy = sorted(
+            (address, address + other.words)
+            for other, address in placed
+            if other.birth <= item.death and item.birth <= other.death
+        )
+        address = 0
+        for begin, end in busy:
+            if address + item.words <= begin:
+                break
+            address = max(address, end)
+        placed.append((item, address))
+    peak = max((address + item.words for item, address in placed), default=0)
+    return {item.name: address for item, address in placed}, peak

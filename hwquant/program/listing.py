@@ -15,13 +15,14 @@ from hwquant.program.compiler import Compilation
 from hwquant.program.isa import Opcode
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.layout import WindowPacking
+from hwquant.program.listed_bands import band_rows, band_summary
 from hwquant.program.mapping import Dense, MappedLayer, Taps
 from hwquant.program.schedule import tile_weights
-from hwquant.program.sizing import measure
 from hwquant.program.tiling import Tile
 
 PassName = Literal[
     "lowered",
+    "bands",
     "mapped",
     "divided",
     "placed",
@@ -62,12 +63,13 @@ def listing(compilation: Compilation, name: PassName, layer: str | None = None) 
     compilation : Compilation
         The passes over a network, for an array.
     name : PassName
-        The pass. "divided" says which rows of its output each of several arrays computes, or one alone all of them, and
-        how high the strips are of what the layer reads and writes. "tiles" are the schedule's, a row each: the input
-        channels and the place in the kernel whose weights they hold (of a packed input, the lanes of its words;
-        depthwise, each column's own channel), what they add to the address and coordinates of a block's first pixel,
-        the part of a word that they read, the first of their words in the weight memory, how many there are, how many
-        rows each has, and the weights.
+        The pass. "bands" says what of the network is outside, which layers are computed together and in how many
+        bands, and what that moves. "divided" says which rows of its output each of several arrays computes, or one
+        alone all of them, and how high the strips are of what the layer reads and writes. "tiles" are the schedule's,
+        a row each: the input channels and the place in the kernel whose weights they hold (of a packed input, the
+        lanes of its words; depthwise, each column's own channel), what they add to the address and coordinates of a
+        block's first pixel, the part of a word that they read, the first of their words in the weight memory, how many
+        there are, how many rows each has, and the weights.
     layer : str, optional
         The layer whose rows are listed, by any name that it covers; None lists all.
 
@@ -82,11 +84,13 @@ def listing(compilation: Compilation, name: PassName, layer: str | None = None) 
         if name in ("shape", "sized"):
             raise HwquantError(f"the pass {name} is about the array, not about a layer; leave the layer out")
         wanted = _layer(compilation, layer)
+        bands = [wanted, *compilation.bands(wanted)]
         if name == "placed":
-            tensors = {wanted.name, *wanted.reads}
+            tensors = {name for item in bands for name in (item.tensor, *item.reads)}
             rows = (row for row in rows if row["tensor"] in tensors)
         else:
-            rows = (row for row in rows if row["layer"] == wanted.name)
+            names = {item.name for item in bands}
+            rows = (row for row in rows if row["layer"] in names)
     return Listing(summarize(compilation), tuple(rows))
 
 
@@ -320,7 +324,7 @@ def _shape(compilation: Compilation) -> Iterator[Row]:
 
 
 def _sized(compilation: Compilation) -> Iterator[Row]:
-    needs = measure(compilation.emitted, compilation.schedule, compilation.placed, compilation.images)
+    needs = compilation.needs
     for row in _fields({"value": compilation.sized}):
         yield {**row, "needed": needs.get(row["field"])}
 
@@ -351,6 +355,7 @@ def _nothing(compilation: Compilation) -> Row:
 
 _PASSES: Mapping[PassName, tuple[Callable[[Compilation], Iterator[Row]], Callable[[Compilation], Row]]] = {
     "lowered": (_lowered, lambda item: {"layers": len(item.lowered)}),
+    "bands": (band_rows, band_summary),
     "mapped": (_mapped, lambda item: {"layers": len(item.mapped)}),
     "divided": (_divided, lambda item: {"arrays": item.needed.arrays}),
     "placed": (_placed, lambda item: {"peak": item.placed.peak}),

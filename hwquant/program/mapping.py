@@ -22,6 +22,9 @@ from hwquant.program.widths import bits_for
 from hwquant.program.window_sums import revisits_early, sum_over_window
 from hwquant.qgraph import QGraph
 
+NO_PIECES: Mapping[str, str] = {}
+"""By name of each piece of a tensor, the tensor's: where all tensors are whole."""
+
 LONGEST_DELAY = 1 << 16
 """Pixels by which a line memory can delay at most."""
 
@@ -120,7 +123,12 @@ class MappedLayer:
 
 
 def map_layers(
-    layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape, *, raw: bool = False
+    layers: Sequence[ArrayLayer],
+    qgraph: QGraph,
+    shape: ArrayShape,
+    *,
+    raw: bool = False,
+    whole: Mapping[str, str] = NO_PIECES,
 ) -> tuple[MappedLayer, ...]:
     """Map each layer to the cheapest way to execute it that the hardware has.
 
@@ -135,20 +143,28 @@ def map_layers(
         (:func:`all_modes`).
     raw : bool, default False
         Whether the host sends the network's inputs as they are, and the hardware makes words of them.
+    whole : mapping of str, optional
+        By name of each piece of a tensor, the name of the tensor (:mod:`hwquant.program.steps`).
     """
     # What reads these tensors cannot leave out lanes without a channel, which odd weights would fill.
     full = {
-        term.tensor
+        whole.get(term.tensor, term.tensor)
         for layer in layers
         for term in layer.terms
         if term.step == 1 and bits_for(*term.zero_limits) > bits_for(*term.weight_limits)
     }
     for layer in reversed(layers):  # what a lane without a channel holds is multiplied, too
-        if layer.product and layer.tensor in full:
-            full |= set(layer.reads)
-    partial = {name for name in full if qgraph.tensors[name].shape[0] % shape.lanes}
+        if layer.product and whole.get(layer.tensor, layer.tensor) in full:
+            full |= {whole.get(name, name) for name in layer.reads}
     mapped = [
-        _map_layer(without_odd(layer) if layer.tensor in partial else layer, qgraph, shape)
+        _map_layer(
+            without_odd(layer)
+            if whole.get(layer.tensor, layer.tensor) in full
+            and qgraph.tensors[layer.tensor].shape[0] % shape.lanes
+            else layer,
+            qgraph,
+            shape,
+        )
         for layer in layers
     ]
     inputs = {item.name for item in qgraph.inputs}

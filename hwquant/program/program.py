@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
+from hwquant.graph import Shape
 from hwquant.program.batch import all_together, apart
 from hwquant.program.config import ArrayConfig
+from hwquant.program.external import BURST
 from hwquant.program.isa import Instruction, disassemble
 from hwquant.program.layers import Destination
 from hwquant.program.layout import Placement, words_to_integers
@@ -80,6 +82,28 @@ class LayerInfo:
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 
+@dataclass(frozen=True)
+class Part:
+    """What of a tensor a piece in the activation memory has: its channels and rows from the first ones here on.
+
+    Attributes
+    ----------
+    tensor : str
+        Name of the tensor.
+    channel, row : int
+        Numbers of the piece's first channel and row.
+    """
+
+    tensor: str
+    channel: int
+    row: int
+
+    def of(self, values: IntArray, shape: Shape) -> IntArray:
+        """Cut the piece, of a shape, out of the tensor (N, C, H, W)."""
+        channels, rows, _ = shape
+        return values[:, self.channel : self.channel + channels, self.row : self.row + rows]
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     """All that the hardware needs, and all that is needed to predict it.
@@ -107,6 +131,8 @@ class Program:
         The table memories' words, by page and address.
     batch : int, default 1
         Samples of an inference: pixels of each tensor, which then has no others.
+    parts : mapping of Part, default empty
+        What those of ``tensors`` are that are pieces of a tensor of the network, by name.
     """
 
     name: str
@@ -122,6 +148,7 @@ class Program:
     tensors: Mapping[str, Placement]
     tables: IntArray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     batch: int = 1
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
     @cached_property
     def instructions(self) -> tuple[Instruction, ...]:
@@ -145,6 +172,22 @@ class Program:
             )
             image.append(word)
         return image
+
+    @cached_property
+    def external_image(self) -> NDArray[np.uint8]:
+        """External memory: weights, then parameters from a whole burst on, uint8 [beats, bytes]; else empty."""
+        config = self.config
+        if not config.external_bits:
+            return np.zeros((0, 0), np.uint8)
+        slots = self.weights.astype("<i4").view(np.uint8).reshape(*self.weights.shape, 4)
+        bits = np.unpackbits(slots, axis=2, count=config.slot_bits, bitorder="little")
+        weights = _beats(bits.reshape(len(bits), -1), config.external_bits)
+        raw = b"".join(word.to_bytes(16, "little") for word in self.parameter_image)
+        words = np.frombuffer(raw, np.uint8).reshape(-1, 16)
+        bits = np.unpackbits(words, axis=1, count=config.parameter_bits, bitorder="little")
+        parameters = _beats(bits, config.external_bits)
+        gap = np.zeros((-len(weights) % BURST, config.external_bits // 8), np.uint8)
+        return np.concatenate([weights, gap, parameters])
 
     @cached_property
     def table_image(self) -> list[int]:
@@ -218,3 +261,9 @@ class Program:
             tensors[item.name] = apart(item.from_words(words[:, start : start + item.words]), self.batch)
             start += item.words
         return tensors
+
+
+def _beats(bits: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """Words, as uint8 [words, bits], in beats of ``width`` bits: uint8 [beats, bytes]."""
+    padded = np.pad(bits, ((0, 0), (0, -bits.shape[1] % width)))
+    return np.packbits(padded, axis=1, bitorder="little").reshape(-1, width // 8)

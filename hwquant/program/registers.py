@@ -59,8 +59,8 @@ def _whole(name: str, meaning: str) -> RegisterField:
     return RegisterField(name, 0, REGISTER_BITS, meaning)
 
 
-class Register(IntEnum):
-    """The registers, as word addresses; bits that belong to no field read zero.
+class RegisterTable(IntEnum):
+    """Registers, as word addresses; bits that belong to no field read zero.
 
     Attributes
     ----------
@@ -70,12 +70,54 @@ class Register(IntEnum):
 
     fields: tuple[RegisterField, ...]
 
-    def __new__(cls, address: int, *fields: RegisterField) -> Register:
+    def __new__(cls, address: int, *fields: RegisterField) -> RegisterTable:
         """Make a member of its address and its fields."""
         member = int.__new__(cls, address)
         member._value_ = address
         member.fields = fields
         return member
+
+    def field(self, name: str) -> RegisterField:
+        """Find a field by its name.
+
+        Raises
+        ------
+        HwquantError
+            The register has no such field.
+        """
+        for field in self.fields:
+            if field.name == name:
+                return field
+        raise HwquantError(f"the register {self.name} has no field {name!r}")
+
+    def unpack(self, word: int) -> dict[str, int]:
+        """Split a word that was read into values by name of field."""
+        return {field.name: (word & field.mask) >> field.low for field in self.fields}
+
+    def pack(self, **values: int) -> int:
+        """Join values by name of field to a word; fields that are not named are 0.
+
+        Raises
+        ------
+        HwquantError
+            The register has no such field, or a value does not fit its field.
+        """
+        word = 0
+        for name, value in values.items():
+            field = self.field(name)
+            if not 0 <= value < 1 << field.width:
+                raise HwquantError(f"{self.name}: {name} = {value} does not fit its {field.width} bits")
+            word |= value << field.low
+        return word
+
+    @property
+    def writable(self) -> bool:
+        """Whether a write changes anything."""
+        return any(field.writable for field in self.fields)
+
+
+class Register(RegisterTable):
+    """The registers of every accelerator."""
 
     IDENTITY = 0, _whole("identity", f"{IDENTITY:#x}, ASCII HWQ1: this is an hwquant accelerator")
     VERSION = 1, _whole("version", f"of these registers: {VERSION}")
@@ -122,40 +164,28 @@ class Register(IntEnum):
         ),
     )
 
-    def field(self, name: str) -> RegisterField:
-        """Find a field by its name.
 
-        Raises
-        ------
-        HwquantError
-            The register has no such field.
-        """
-        for field in self.fields:
-            if field.name == name:
-                return field
-        raise HwquantError(f"the register {self.name} has no field {name!r}")
+class MemoryRegister(RegisterTable):
+    """The registers of an accelerator with external memory, beside those that all have.
 
-    def unpack(self, word: int) -> dict[str, int]:
-        """Split a word that was read into values by name of field."""
-        return {field.name: (word & field.mask) >> field.low for field in self.fields}
+    Addresses between are left to what is around an accelerator on a bus.
+    """
 
-    def pack(self, **values: int) -> int:
-        """Join values by name of field to a word; fields that are not named are 0.
-
-        Raises
-        ------
-        HwquantError
-            The register has no such field, or a value does not fit its field.
-        """
-        word = 0
-        for name, value in values.items():
-            field = self.field(name)
-            if not 0 <= value < 1 << field.width:
-                raise HwquantError(f"{self.name}: {name} = {value} does not fit its {field.width} bits")
-            word |= value << field.low
-        return word
-
-    @property
-    def writable(self) -> bool:
-        """Whether a write changes anything."""
-        return any(field.writable for field in self.fields)
+    MEMORY = (
+        13,
+        RegisterField(
+            "error", 0, 1, "the memory has answered with an error since the latest inference began"
+        ),
+        RegisterField(
+            *("page", 12, 20),
+            "where the accelerator's part of the memory begins, in pages of 4 KiB; if the hardware does not know that "
+            "from reset on, no inference begins before it is written",
+            writable=True,
+        ),
+    )
+    STALLED = (
+        14,
+        _whole(
+            "stalled", "cycles, among those of the latest inference, in which instructions waited for moves"
+        ),
+    )

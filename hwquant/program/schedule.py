@@ -6,7 +6,7 @@ order of their addresses, and a column block's parameters are read once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from hwquant.errors import Unsupported
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.layers import ArrayProduct, ArrayTerm
 from hwquant.program.layout import Placement
-from hwquant.program.mapping import MappedLayer
+from hwquant.program.mapping import NO_PIECES, MappedLayer
 from hwquant.program.placement import Placed
 from hwquant.program.taps import tap_tiles, tap_weights
 from hwquant.program.tiling import (
@@ -166,7 +166,10 @@ class Sweep:
 
 
 def make_schedule(
-    mapped: Sequence[MappedLayer], placed: Placed, shape: ArrayShape
+    mapped: Sequence[MappedLayer],
+    placed: Placed,
+    shape: ArrayShape,
+    whole: Mapping[str, str] = NO_PIECES,
 ) -> tuple[LayerSchedule, ...]:
     """Put what every layer executes in order.
 
@@ -178,6 +181,8 @@ def make_schedule(
         Where their tensors lie.
     shape : ArrayShape
         The array, with the modes that the layers use.
+    whole : mapping of str, optional
+        By name of each piece of a tensor, the name of the tensor (:mod:`hwquant.program.steps`).
 
     Raises
     ------
@@ -186,14 +191,16 @@ def make_schedule(
     DoesNotFit
         A pooling window has more pixels than there are accumulators.
     """
-    return tuple(_layer(item, mapped, placed, shape) for item in mapped)
+    full = _full_words(mapped, shape, whole)
+    return tuple(
+        _layer(item, whole.get(item.layer.tensor, item.layer.tensor) in full, placed, shape)
+        for item in mapped
+    )
 
 
-def _layer(
-    mapped: MappedLayer, everything: Sequence[MappedLayer], placed: Placed, shape: ArrayShape
-) -> LayerSchedule:
+def _layer(mapped: MappedLayer, complete: bool, placed: Placed, shape: ArrayShape) -> LayerSchedule:
+    """The schedule of a layer; ``complete`` says whether it fills the lanes without a channel, too."""
     layer, output = mapped.layer, placed.tensors[mapped.layer.tensor]
-    complete = _needs_full_words(layer.tensor, everything, shape)
     if complete and output.shape[0] % shape.lanes and layer.idle(shape.multiplier_bits > 0) is None:
         raise Unsupported(
             f"layer {layer.name!r} only gives values above or below zero, so that lanes without a channel "
@@ -258,18 +265,19 @@ def tile_weights(mapped: MappedLayer, term: ArrayTerm, block: ColumnBlock, shape
     return dense_weights(term, block, shape)
 
 
-def _needs_full_words(tensor: str, mapped: Sequence[MappedLayer], shape: ArrayShape) -> bool:
-    """Whether a term that reads the tensor cannot give weight zero to the lanes that hold no channel.
+def _full_words(mapped: Sequence[MappedLayer], shape: ArrayShape, whole: Mapping[str, str]) -> set[str]:
+    """Names of the tensors that a term reads which cannot give weight zero to the lanes that hold no channel.
 
     Odd weights are mapped such that they need no zero there, and such that a layer of which full words are needed has
     none. What a product makes of such lanes is the zero point where its factors are.
     """
-    return any(
-        _needs_full_words(item.layer.tensor, mapped, shape)
-        for item in mapped
-        if item.layer.product and tensor in item.layer.reads
-    ) or any(
-        term.tensor == tensor and term.step == 1 and bits_for(*term.zero_limits) > shape.weight_bits
+    full = {
+        whole.get(term.tensor, term.tensor)
         for item in mapped
         for term in item.layer.terms
-    )
+        if term.step == 1 and bits_for(*term.zero_limits) > shape.weight_bits
+    }
+    for item in reversed(mapped):
+        if item.layer.product and whole.get(item.layer.tensor, item.layer.tensor) in full:
+            full |= {whole.get(name, name) for name in item.layer.reads}
+    return full

@@ -12,7 +12,8 @@ import numpy as np
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.array_shape import OFFSET_MODES, ArrayShape, OffsetMode
 from hwquant.program.available import REMEDY, check_biases, check_hardware, check_limits
-from hwquant.program.config import BIASES, SIZES, ArrayConfig
+from hwquant.program.config import BIASES, OPTIONAL, SIZES, ArrayConfig
+from hwquant.program.external import ExternalMemory
 from hwquant.program.images import Images
 from hwquant.program.isa import Instruction, Opcode
 from hwquant.program.layers import ArrayLayer, ArrayTerm
@@ -77,6 +78,8 @@ class Requirements:
         Width of the widest weight that a multiplier takes, 1..18.
     pack_input : {"auto", "none"}
         Whether the hardware may make words of the inputs, which the host then sends as they are.
+    external : ExternalMemory, optional
+        The memory outside that weights and parameters come from; None where all of them are inside.
 
     Raises
     ------
@@ -90,6 +93,7 @@ class Requirements:
     config: ArrayConfig | None = None
     operand_bits: int = DSP_OPERAND_BITS
     pack_input: PackInput = "auto"
+    external: ExternalMemory | None = None
 
     def __post_init__(self) -> None:
         if self.pack_input not in PACK_INPUT:
@@ -107,6 +111,15 @@ class Requirements:
         if self.config and whole_array(self.config.array) != whole_array(self.array):
             raise HwquantError(
                 f"the hardware is {array_name(self.config.array)}, not {array_name(self.array)}"
+            )
+        if self.external and whole_array(self.array)[0] > 1:
+            raise HwquantError(
+                "several arrays cannot have external memory: choose one array, or none outside"
+            )
+        bits = self.external.data_bits if self.external else 0
+        if self.config and self.config.external_bits != bits:
+            raise HwquantError(
+                f"the hardware's port to external memory has {self.config.external_bits} bits, not {bits}"
             )
 
     def offered(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> ArrayShape:
@@ -133,7 +146,14 @@ class Requirements:
     @property
     def packs_input(self) -> bool:
         """Whether the hardware may make words of the inputs; where it exists, whether it does."""
+        if self.external:
+            return False
         return bool(self.config.raw_inputs) if self.config else self.pack_input != "none"
+
+    @property
+    def given(self) -> Mapping[str, int]:
+        """Words of memories, by name of field, where they are given."""
+        return {name: getattr(self.config, name) for name in SIZES} if self.config else self.limits
 
     @property
     def most_words(self) -> int | None:
@@ -173,7 +193,12 @@ class Requirements:
             check_hardware(exact, self.config)
             return self.config
         weights = {name: getattr(exact, name) for name in OF_WEIGHTS}
-        return replace(used_modes(offered, mapped), **weights, raw_inputs=raw_inputs)
+        return replace(
+            used_modes(offered, mapped),
+            **weights,
+            raw_inputs=raw_inputs,
+            strided_writes=exact.strided_writes,
+        )
 
     def _needed(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> ArrayShape:
         multipliers = [layer.multiplier for layer in layers if layer.multiplier is not None]
@@ -199,6 +224,7 @@ class Requirements:
             strided_writes=any(layer.into for layer in layers),
             overlap=True,
             arrays=arrays,
+            external_bits=self.external.data_bits if self.external else 0,
             **widths,
         )
 
@@ -307,6 +333,14 @@ def measure(
     }
 
 
+def parameter_bits(shape: ArrayShape, needed: Mapping[str, int], config: ArrayConfig | None) -> int:
+    """Width of a word of parameters: of hardware that exists, or as :func:`size` makes it of what is needed."""
+    if config:
+        return config.parameter_bits
+    bias = needed["bias_bits"] if needed["bias_zeros"] else max(8, needed["accumulator_bits"])
+    return bias + shape.shift_bits + shape.multiplier_bits
+
+
 def _reach(schedule: Sequence[LayerSchedule]) -> int:
     """The greatest coordinate that a stream of pixels comes to."""
     reach = 0
@@ -374,7 +408,7 @@ def size(
     DoesNotFit
         A memory or a width is larger than is allowed; the message says by how much.
     """
-    for name in (*SIZES, "strip_bits"):
+    for name in (*SIZES, *(name for name in OPTIONAL if name in needed)):
         available = (
             getattr(requirements.config, name) if requirements.config else requirements.limits.get(name)
         )
@@ -391,7 +425,8 @@ def size(
     if requirements.config:
         check_biases(needed, requirements.config)
         return requirements.config
-    minimum = {name: max(2, needed[name]) for name in SIZES} | {"strip_bits": needed["strip_bits"]}
+    minimum = {name: max(2, needed[name]) for name in SIZES}
+    minimum |= {name: needed[name] for name in OPTIONAL if name in needed}
     if needed["bias_zeros"]:  # biases that share no zeros are stored whole
         minimum |= {name: needed[name] for name in BIASES}
     minimum["accumulator_bits"] = max(8, needed["accumulator_bits"])

@@ -7,7 +7,8 @@ it took: whatever changes an instruction, the images or the configuration raises
 Version 2 came with odd and ternary weights, narrow biases, lanes of more than 8 bits, and products; 3 with tables,
 inputs with several rows of a kernel in a word, and layers that write to every n-th pixel; 4 with batches; 5 with
 several arrays, inputs that the host sends as they are, a least shift, slots of more than 16 bits, and products in two
-stages; 6 with layers that overlap, and strips of inputs that the host sends as they are.
+stages; 6 with layers that overlap, and strips of inputs that the host sends as they are; 7 with external memory, whose
+image is an array besides. What has none of it is written as version 6.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ from hwquant.program.batch import LARGEST
 from hwquant.program.config import ArrayConfig
 from hwquant.program.layers import Destination
 from hwquant.program.layout import Placement, WindowPacking
-from hwquant.program.program import LayerInfo, Program
+from hwquant.program.program import LayerInfo, Part, Program
 from hwquant.program.raw_inputs import RawInput
 
 KIND = "program"
-VERSION = 6
+VERSION = 7
+INSIDE = 6
+"""Version of a program without external memory."""
 
 _IMAGES: Mapping[str, tuple[type, int]] = {
     "bias": (np.int64, 1),
@@ -56,6 +59,7 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
     HwquantError
         The file cannot be written.
     """
+    parts = {name: dataclasses.asdict(part) for name, part in program.parts.items()}
     meta: dict[str, Any] = {
         "name": program.name,
         "config": program.config.to_json(),
@@ -65,11 +69,15 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
         "tensors": [_written(item) for item in program.tensors.values()],
         "checksum": program.checksum,
         **({"batch": program.batch} if program.batch > 1 else {}),
+        **({"parts": parts} if parts else {}),
     }
     images = {name: getattr(program, name) for name in ("weights", *_IMAGES)}
     if program.config.tables:
         images = {**images, "tables": program.tables}
-    container.write(path, KIND, VERSION, {"program": meta}, {"words": _pack(program.words), **images})
+    version = INSIDE
+    if program.config.external_bits:
+        images, version = {**images, "external": program.external_image}, VERSION
+    container.write(path, KIND, version, {"program": meta}, {"words": _pack(program.words), **images})
 
 
 def load(path: str | os.PathLike[str]) -> Program:
@@ -90,6 +98,8 @@ def load(path: str | os.PathLike[str]) -> Program:
     meta, arrays = container.read(path, KIND, VERSION)
     try:
         program = _decode(meta["program"], arrays)
+        if program.config.external_bits and not np.array_equal(program.external_image, arrays["external"]):
+            raise HwquantError("its external memory does not have its weights and parameters")
         # Decodes every word, so that a file made by hand fails here and not in the middle of a simulation.
         if program.checksum != meta["program"]["checksum"] or not program.instructions:
             raise HwquantError("its images do not have the checksum that it names")
@@ -129,6 +139,7 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
         tensors={item.name: item for item in tensors},
         tables=tables,
         batch=_batch(meta.get("batch", 1)),
+        parts={name: Part(**item) for name, item in meta.get("parts", {}).items()},
     )
 
 

@@ -51,6 +51,78 @@ def test_memory_remembers_each_group_of_lanes(rows, columns, depth, bank, monkey
     assert sum(wanted is not None for wanted in expected) > 500
 
 
+@pytest.mark.parametrize("bank", [banks.BANK, 8])
+@pytest.mark.parametrize(("half", "depth"), [(8, 16), (16, 21), (24, 32), (32, 61)])
+def test_halves_are_read_and_written_from_both_sides(half, depth, bank, monkeypatch):
+    monkeypatch.setattr(banks, "BANK", bank)
+    monkeypatch.setattr("hwquant.program.config.HALF_STEP", bank)
+    port = {"external_bits": 16, "external_address_bits": 9}
+    config = ArrayConfig(2, 3, activation_bits=3, activation_depth=depth, half_depth=half, **port)
+    rng = np.random.default_rng((half, depth))
+    stored = np.zeros((depth, config.lanes), np.int64)
+    ways = {"array": [None, None], "mover": [None, None]}
+    stimulus, expected = [], []
+    for _ in range(800):
+        storing, loading = rng.random() < 0.4, rng.random() < 0.4
+        written = int(rng.integers(half if loading else 0, depth))
+        read = int(rng.integers(0, half if storing else depth))
+        loaded, taken = int(rng.integers(0, half)), int(rng.integers(half, depth))
+        lanes, words = rng.integers(-4, 4, (1, config.lanes)), rng.integers(-4, 4, (1, config.lanes))
+        enable = int(rng.integers(0, 1 << config.groups))
+        writes = {written} | ({loaded} if loading else set())
+        if writes & {read, taken}:
+            enable = loading = 0
+        advance, moves_on = rng.random() < 0.7, rng.random() < 0.7
+        stimulus.append(
+            {
+                "read.address": read,
+                "read.advance": advance,
+                "write.address": written,
+                "write.data": words_to_integers(lanes, 3)[0],
+                "write.enable": enable,
+                "load.enable": loading,
+                "load.address": loaded,
+                "load.data": words_to_integers(words, 3)[0],
+                "storing": storing,
+                "store.address": taken,
+                "store.advance": moves_on,
+            }
+        )
+        # What is known of a side is what it alone has moved.
+        expected.append((ways["array"][1], ways["mover"][1]))
+        if advance:
+            ways["array"] = [words_to_integers(stored[read : read + 1], 3)[0], ways["array"][0]]
+        if storing and moves_on:
+            ways["mover"] = [words_to_integers(stored[taken : taken + 1], 3)[0], ways["mover"][0]]
+        if not storing:
+            ways["mover"] = [None, None]
+        if storing:
+            # The second half's registers are the mover's: the array has nothing of it on its way.
+            ways["array"] = [
+                word if known else None for word, known in zip(ways["array"], _first_half(stimulus, half))
+            ]
+        for group in range(config.groups):
+            own = config.group_lanes(group)
+            if enable >> group & 1:
+                stored[written, own.start : own.stop] = lanes[0, own.start : own.stop]
+        if loading:
+            stored[loaded] = words[0]
+    seen = trace(ActivationMemory(config), stimulus, ["data", "stored"])
+    known = [0, 0]
+    for cycle, (row, wanted) in enumerate(zip(seen, expected)):
+        for side, name in enumerate(("data", "stored")):
+            if wanted[side] is not None:
+                known[side] += 1
+                assert row[name] == wanted[side], f"cycle {cycle}, {name}"
+    assert min(known) > 50
+
+
+def _first_half(stimulus, half):
+    """Whether each of the two latest addresses that the array moved is one of the first half."""
+    moved = [row["read.address"] < half for row in stimulus if row["read.advance"]]
+    return [*reversed(moved[-2:]), False, False][:2]
+
+
 def test_read_data_is_as_late_as_the_configuration_says():
     config = ArrayConfig(2, 2, activation_depth=4)
     write = {"write.address": 3, "write.data": 0x1234, "write.enable": 1, "read.advance": 1}

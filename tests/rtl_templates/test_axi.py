@@ -5,11 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
+from hwquant_testing.halves import halved
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.golden import run as golden
 from hwquant.link.protocol import word_bytes
 from hwquant.program.compiler import compile_network
+from hwquant.program.external import ExternalMemory
 from hwquant.program.layout import words_to_integers
 from hwquant.program.registers import IDENTITY, VERSION, Register
 from hwquant.rtl_templates.axi import AxiAccelerator
@@ -43,11 +45,15 @@ def beats(program, frames):
 @pytest.fixture(scope="module")
 def built(case, tmp_path_factory):
     """Folder of the compiled simulation."""
+    return build(case[0], tmp_path_factory.mktemp("axi"))
+
+
+def build(program, folder):
+    """Compile the simulation of a program behind AXI."""
     from cocotb_tools.runner import get_runner
 
-    folder = tmp_path_factory.mktemp("axi")
     source = folder / "hwquant_axi.v"
-    source.write_text(to_verilog(AxiAccelerator(accelerator(case[0])), "hwquant_axi"))
+    source.write_text(to_verilog(AxiAccelerator(accelerator(program)), "hwquant_axi"))
     with environment({}):
         get_runner("icarus").build(
             sources=[source],
@@ -63,9 +69,6 @@ def built(case, tmp_path_factory):
 @pytest.mark.parametrize("pauses", [0.0, 0.4])
 @pytest.mark.parametrize("scenario", ["frames_and_registers", "writes"])
 def test_axi_masters_and_streams_work_with_the_accelerator(case, built, tmp_path, pauses, scenario):
-    from cocotb_tools.check_results import get_results
-    from cocotb_tools.runner import get_runner
-
     program, q, expected = case
     results = np.concatenate([item.to_words(expected[item.name]) for item in program.outputs], axis=1)
     settings = {
@@ -78,6 +81,14 @@ def test_axi_masters_and_streams_work_with_the_accelerator(case, built, tmp_path
         },
         "pauses": pauses,
     }
+    play(built, tmp_path, scenario, settings)
+
+
+def play(built, tmp_path, scenario, settings):
+    """Run one of the scenarios in Icarus."""
+    from cocotb_tools.check_results import get_results
+    from cocotb_tools.runner import get_runner
+
     log, xml = tmp_path / "simulation.log", tmp_path / "results.xml"
     with environment({}):
         get_runner("icarus").test(
@@ -92,3 +103,36 @@ def test_axi_masters_and_streams_work_with_the_accelerator(case, built, tmp_path
             log_file=log,
         )
     assert get_results(xml) == (1, 0), log.read_text()[-3000:]
+
+
+@pytest.fixture(scope="module", params=[(2, 2, 32, False), (3, 5, 128, False), (3, 5, 16, True)])
+def outside(request, tmp_path_factory):
+    """A network whose weights and parameters, or outputs too, come from external memory, and its simulation."""
+    rows, columns, bits, halves = request.param
+    net = Net(x=(2, 4, 4))
+    net.conv(net.conv("x", 3, (3, 3)), 6)
+    network = net.build()
+    limits = {"weight_depth": 5 * rows, "parameter_depth": 2 * columns}
+    if halves:
+        program = halved(network, (rows, columns), bits)
+    else:
+        program = compile_network(network, (rows, columns), external=ExternalMemory(bits), limits=limits)
+    q = images(network, FRAMES)
+    return program, q, golden(network, q), build(program, tmp_path_factory.mktemp("axi_memory"))
+
+
+@pytest.mark.parametrize("pauses", [0.0, 0.4])
+@pytest.mark.parametrize("fails", [False, True])
+def test_weights_come_from_a_memory_behind_axi(outside, tmp_path, pauses, fails):
+    program, q, expected, folder = outside
+    base, image = 0x3000, program.external_image.tobytes()
+    results = np.concatenate([item.to_words(expected[item.name]) for item in program.outputs], axis=1)
+    settings = {
+        "frames": beats(program, program.frame(q)),
+        "results": beats(program, results),
+        "image": list(image),
+        "base": base,
+        "faulty": base + program.config.external_bits // 8 if fails else None,
+        "pauses": pauses,
+    }
+    play(folder, tmp_path, "external_memory", settings)

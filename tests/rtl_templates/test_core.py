@@ -1,17 +1,23 @@
 """The whole accelerator, on a program written by hand whose results were computed by hand."""
 
+import gc
+
 import numpy as np
+import pytest
 from hwquant_testing.clocked import simulate
 from hwquant_testing.small_networks import Net, images
 
 from hwquant import golden
+from hwquant.errors import HwquantError
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Instruction, Opcode, encode, fields
 from hwquant.program.layout import integers_to_words, words_to_integers
 from hwquant.program.registers import Register
+from hwquant.rtl_templates.board import SerialAccelerator
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.wishbone import WishboneAccelerator
 from hwquant.sim.check import verify
 
 CONFIG = ArrayConfig(2, 2, activation_depth=16, weight_depth=4, parameter_depth=2, program_depth=32)
@@ -144,3 +150,27 @@ def test_several_arrays_drop_a_frame_that_ends_early_or_late_in_any_of_its_strip
     for frame in words.reshape(2, -1, program.config.lanes):
         np.testing.assert_array_equal(program.results(frame[None])["layer0"], expected)
     assert [last for _, last in received].count(1) == 2
+
+
+OUTSIDE = ArrayConfig(2, 2, external_bits=32, external_address_bits=12)
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_the_host_does_not_load_what_comes_from_external_memory():
+    with pytest.raises(HwquantError, match="weights come from external memory"):
+        Accelerator(OUTSIDE, loadable=True)
+    gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+@pytest.mark.parametrize(
+    ("around", "message"),
+    [
+        (lambda core: SerialAccelerator(core, 100), "boards have no external memory"),
+        (WishboneAccelerator, "a core with Wishbone has no port for it; choose the bus axi or stream"),
+    ],
+)
+def test_what_has_no_port_for_external_memory_says_so(around, message):
+    with pytest.raises(HwquantError, match=message):
+        around(Accelerator(OUTSIDE))
+    gc.collect()  # while warnings of what is not used are ignored

@@ -103,6 +103,34 @@ CONFIGS = {
         strip_bits=3,
         raw_inputs=(RawInput(WINDOW, -3, 2), RawInput(ROW, 0, ROW.packed_shape[1])),
     ),
+    "external memory": config(
+        *(3, 4),
+        external_bits=16,
+        external_address_bits=14,
+        parameter_depth=32,
+        weight_packing=2,
+        channel_offsets=True,
+    ),
+    "external memory, halves": config(
+        *(4, 2),
+        external_bits=32,
+        external_address_bits=20,
+        parameter_depth=32,
+        activation_depth=9000,
+        half_depth=4096,
+        coordinate_bits=12,
+    ),
+    "external memory, small halves": config(
+        *(2, 5),
+        external_bits=32,
+        external_address_bits=20,
+        parameter_depth=32,
+        activation_depth=500,
+        half_depth=256,
+    ),
+    "external memory, wide, many weights": config(
+        *(2, 2), external_bits=64, external_address_bits=20, weight_depth=3100, parameter_depth=4096
+    ),
     "banks": config(
         *(2, 2),
         activation_depth=5000,

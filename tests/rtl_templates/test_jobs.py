@@ -4,11 +4,19 @@ import numpy as np
 import pytest
 
 from hwquant.program.config import ArrayConfig
-from hwquant.program.isa import LEVELS, OPCODE_BITS, Instruction, Opcode, encode, fields
+from hwquant.program.isa import LEVELS, Instruction, Opcode, encode, fields, opcode_bits
 from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout, job_layout
 
 CONFIG = ArrayConfig(
-    4, 12, activation_bits=5, offset_bits=7, accumulator_depth=33, activation_depth=700, product_bits=6
+    4,
+    12,
+    activation_bits=5,
+    offset_bits=7,
+    accumulator_depth=33,
+    activation_depth=700,
+    product_bits=6,
+    external_bits=32,
+    external_address_bits=20,
 )
 
 
@@ -23,7 +31,7 @@ def test_an_instructions_layout_unpacks_what_encode_packed(opcode):
             low = -(1 << (field.width - 1)) if field.signed else 0
             values[field.name] = int(rng.integers(low, low + (1 << field.width)))
         word = encode(Instruction(opcode, values), formats)
-        view = layout.from_bits(word >> OPCODE_BITS)
+        view = layout.from_bits(word >> opcode_bits(CONFIG))
         assert {name: view[name] for name in values} == values
 
 

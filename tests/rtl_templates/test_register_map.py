@@ -40,3 +40,10 @@ def test_every_field_is_where_the_gateware_has_it(bus):
 
 def test_every_bus_has_its_addresses():
     assert set(ADDRESSES) == set(BUSES)
+
+
+def test_registers_of_external_memory_are_described_where_there_is_one():
+    assert "MEMORY" not in register_map("core", "axi")
+    text = register_map("core", "axi", external=True)
+    assert "| 0x34 | MEMORY | 31..12 | page | read, write |" in text
+    assert "| 0x38 | STALLED | 31..0 |" in text

@@ -10,7 +10,7 @@ from hwquant.driver.connection import Connection
 from hwquant.link.protocol import Request, Status
 from hwquant.link.session import Response
 from hwquant.program.config import ArrayConfig
-from hwquant.program.registers import IDENTITY, VERSION, Register
+from hwquant.program.registers import IDENTITY, VERSION, MemoryRegister, Register
 from hwquant.rtl_templates.registers import RegisterFile
 
 CONFIG = ArrayConfig(5, 12)
@@ -168,3 +168,59 @@ def test_the_driver_reads_of_the_gateware_what_it_was_made_for():
     identity.check(program, "a link")
     assert (identity.rows, identity.columns, identity.lanes) == (5, 12, CONFIG.lanes)
     assert connection.cycles() == 0
+
+
+OUTSIDE = ArrayConfig(5, 4, external_bits=32, external_address_bits=12)
+
+
+def play_outside(steps):
+    """The registers of external memory, whether an inference may begin, and the page, in every cycle."""
+    names = (*QUIET, "held", "error")
+    columns = {"enable": [], "base": []}
+    for register in MemoryRegister:
+        rows = [dict.fromkeys(names, 0) | step for step in steps]
+        rows = [row if row["bus.write"] else row | {"bus.address": int(register)} for row in rows]
+        seen = trace(RegisterFile(OUTSIDE, 0), rows, ["bus.read_data", "run.enable", "base"])
+        columns[register.name] = [row["bus.read_data"] for row in seen]
+        columns["enable"], columns["base"] = ([row[name] for row in seen] for name in ("run.enable", "base"))
+    return columns
+
+
+def test_no_inference_begins_before_the_place_of_the_memory_is_known():
+    seen = play_outside(
+        [{}, {}, write(MemoryRegister.MEMORY, 0xABCDEFFF), {}, write(Register.CONTROL, 0), {}]
+    )
+    assert seen["enable"] == [0, 0, 0, 1, 1, 0]
+    assert seen["base"] == [0, 0, 0, 0xABCDE, 0xABCDE, 0xABCDE]
+    assert seen["MEMORY"][3] == 0xABCDE000
+
+
+def test_an_error_of_the_memory_stays_until_the_next_inference():
+    seen = play_outside(
+        [{}, {"error": 1}, {}, {"run.done": 1}, {"run.begin": 1}, {}, {"run.begin": 1, "error": 1}, {}]
+    )
+    assert [value & 1 for value in seen["MEMORY"]] == [0, 0, 1, 1, 1, 0, 0, 1]
+
+
+def test_cycles_are_counted_in_which_instructions_wait_between_input_and_output():
+    held = {"held": 1}
+    steps = [
+        held,
+        {"frames.received": 1, **held},
+        held,
+        {},
+        held,
+        held,
+        {"frames.sending": 1, **held},
+        held,
+        {},
+    ]
+    seen = play_outside(steps)
+    assert seen["STALLED"] == [0, 0, 0, 1, 1, 2, 3, 4, 4]
+    again = play_outside([*steps, {"frames.received": 1}, {}])
+    assert again["STALLED"][-1] == 0
+
+
+def test_where_the_memory_is_may_be_known_from_reset_on():
+    (row,) = trace(RegisterFile(OUTSIDE, 0, page=77), [{}], ["run.enable", "base"])
+    assert (row["run.enable"], row["base"]) == (1, 77)

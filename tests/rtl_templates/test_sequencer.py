@@ -354,7 +354,7 @@ def test_an_inference_begins_only_when_enabled():
     assert ends == [begin + FETCH_CYCLES for begin in begins]
 
 
-@pytest.mark.parametrize("opcode", range(max(Opcode) + 1, 16))
+@pytest.mark.parametrize("opcode", range(max(FORMATS) + 1, 16))
 def test_an_unknown_opcode_stops_execution_for_good(opcode):
     rng = np.random.default_rng(opcode)
     program = [

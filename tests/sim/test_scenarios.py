@@ -115,7 +115,8 @@ def test_a_wrong_prediction_of_cycles_fails(case, build_dir, monkeypatch):
     it = case("4x4 edge")
     right = timing(it.program)
     monkeypatch.setattr(
-        "hwquant.sim.cocotb_backend.timing", lambda program: replace(right, cycles=right.cycles - 1)
+        "hwquant.sim.cocotb_backend.timing",
+        lambda program, memory: replace(right, cycles=right.cycles - 1),
     )
     message = failure(it, it.program, it.expected, "wrong_frame_lengths", build_dir)
     assert f"frame 0: {right.cycles} cycles instead of {right.cycles - 1}" in message

@@ -111,6 +111,20 @@ def test_a_pass_takes_the_options_of_compile(hwquant, network):
     assert hwquant(*arguments, "tiles", "--weight-depth", 3, "--layer", "relu1", "--json").json["rows"]
 
 
+def test_bands_are_shown_for_a_memory_that_is_too_small(hwquant, tmp_path):
+    net = Net(x=(3, 12, 12))
+    net.conv("x", 8, (3, 3), padding=(1, 1, 1, 1))
+    save_network(net.build(), tmp_path / "net.hwq")
+    arguments = ("inspect", tmp_path / "net.hwq", "--array", "4x4", "--pass", "bands")
+    assert {row["output"] for row in hwquant(*arguments, "--json").json["rows"]} == {"inside"}
+    small = (*arguments, "--external", 32, "--activation-depth", 256)
+    result = hwquant(*small, "--json").json
+    assert result["outside"] > 0
+    assert [(row["output"], row["bands"] > 1) for row in result["rows"]] == [("outside", True)]
+    assert "bound by" in hwquant(*small).stdout
+    hwquant("inspect", tmp_path / "net.hwq", "--external", 32).fails("--pass")
+
+
 @pytest.mark.parametrize("name", PASSES)
 def test_the_passes_of_a_build_are_those_that_made_its_program(hwquant, digits_build, name):
     program = digits_build.program

@@ -3,9 +3,15 @@
 from itertools import combinations
 
 import pytest
+from hwquant_testing.banded_networks import inverted_residuals
 
+from hwquant.build import write_build
 from hwquant.page.memory import memory_map, occupancy
+from hwquant.page.page import render
 from hwquant.page.passes import passes
+from hwquant.page.record import Record
+from hwquant.program.compiler import compile_network
+from hwquant.program.external import ExternalMemory
 
 
 @pytest.fixture(params=["mixed_build", "digits_build"])
@@ -51,3 +57,15 @@ def test_occupancy_is_a_share_of_words_and_cycles(digits_build):
     depth, cycles = digits_build.program.config.activation_depth, digits_build.report.cycles
     grid = sum(sum(span.words for span in spans if span.begin <= cycle < span.end) for cycle in range(cycles))
     assert occupancy(spans, depth, cycles) == pytest.approx(grid / (depth * cycles))
+
+
+def test_a_build_whose_tensors_come_piece_by_piece_has_no_map(tmp_path):
+    qgraph = inverted_residuals()
+    limits = {"activation_depth": 256, "weight_depth": 100}
+    program = compile_network(qgraph, (4, 4), external=ExternalMemory(32), limits=limits)
+    build = write_build(qgraph, program, tmp_path / "build")
+    assert build.program.parts
+    assert memory_map(build, passes(build)) == ()
+    page = render(build, Record())
+    assert "Activation memory over time" not in page
+    assert page.count("<div") == page.count("</div>")

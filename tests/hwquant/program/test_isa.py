@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from hwquant.errors import HwquantError
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import (
-    OPCODE_BITS,
     Instruction,
     Opcode,
     decode,
     disassemble,
     encode,
     fields,
+    opcode_bits,
     program_bits,
 )
 
@@ -22,9 +22,11 @@ from hwquant.program.isa import (
 def configs(draw):
     rows, columns = draw(st.integers(2, 32)), draw(st.integers(2, 32))
     lines = draw(st.integers(0, rows // 3)) if rows >= columns else 0
+    port = {"external_bits": 64, "external_address_bits": draw(st.integers(1, 32))}
     return ArrayConfig(
         rows,
         columns,
+        **(port if draw(st.booleans()) else {}),
         activation_bits=draw(st.integers(2, 8)),
         offset_bits=draw(st.integers(1, 18)),
         coordinate_bits=draw(st.integers(2, 16)),
@@ -58,7 +60,7 @@ def test_decoding_gives_back_what_was_encoded(drawn):
     config, instruction = drawn
     word = encode(instruction, fields(config))
     assert 0 <= word < 1 << program_bits(config)
-    assert word & ((1 << OPCODE_BITS) - 1) == instruction.opcode
+    assert word & ((1 << opcode_bits(config)) - 1) == instruction.opcode
     assert decode(word, fields(config)) == instruction
 
 

@@ -12,6 +12,7 @@ from hwquant.program.layout import (
     Placement,
     WindowPacking,
     allocate,
+    allocate_within,
     integers_to_words,
     words_to_integers,
 )
@@ -124,3 +125,44 @@ def test_memory_of_tensors_that_are_no_longer_needed_is_used_again():
     chain = [Lifetime(f"t{n}", 10, n, n + 1) for n in range(20)]
     assert allocate(chain)[1] == 20
     assert allocate([])[1] == 0
+
+
+lifetimes = st.lists(
+    st.tuples(st.integers(1, 30), st.integers(0, 8), st.integers(0, 3)), min_size=1, max_size=14
+).map(
+    lambda items: [
+        Lifetime(f"{number}", words, birth, birth + length)
+        for number, (words, birth, length) in enumerate(items)
+    ]
+)
+
+
+@settings(deadline=None)
+@given(lifetimes)
+def test_trying_on_within_a_room_never_takes_more(items):
+    least = max(sum(item.words for item in items if item.birth <= time <= item.death) for time in range(12))
+    _, plain = allocate(items)
+    addresses, peak = allocate_within(items, least)
+    assert least <= peak <= plain
+    assert peak == max(addresses[item.name] + item.words for item in items)
+    for one, other in itertools.combinations(items, 2):
+        if one.birth <= other.death and other.birth <= one.death:
+            assert (
+                addresses[one.name] + one.words <= addresses[other.name]
+                or addresses[other.name] + other.words <= addresses[one.name]
+            )
+
+
+def test_trying_on_finds_room_where_the_usual_orders_do_not():
+    found = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        items = [
+            Lifetime(f"{number}", int(rng.integers(1, 20)), int(birth), int(birth + rng.integers(0, 4)))
+            for number, birth in enumerate(rng.integers(0, 8, 10))
+        ]
+        least = max(
+            sum(item.words for item in items if item.birth <= time <= item.death) for time in range(12)
+        )
+        found += allocate(items)[1] > least == allocate_within(items, least)[1]
+    assert found > 5

@@ -12,8 +12,8 @@ from hwquant_testing.small_networks import Net, images
 from hwquant.errors import HwquantError
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.compiler import Compilation, compile_network, lowered_network
-from hwquant.program.config import BIASES, KEY, LATER, SHAPE_FIELDS, SIZES, ArrayConfig
-from hwquant.program.emission import drop_redundant_sets, emit
+from hwquant.program.config import BIASES, KEY, LATER, OPTIONAL, SHAPE_FIELDS, SIZES, ArrayConfig
+from hwquant.program.emission import drop_redundant_sets, emit, receive, send
 from hwquant.program.isa import REGISTERS, Instruction, Opcode
 from hwquant.program.listing import PASSES, listing
 from hwquant.program.mapping import Dense, Taps, WindowSums
@@ -219,7 +219,8 @@ def test_sets_that_are_dropped_change_nothing_for_any_tile(seed):
     inputs = [places[item.name] for item in compilation.qgraph.inputs]
     outputs = [places[item.tensor] for item in compilation.qgraph.outputs]
     pages, formats = compilation.tables.pages, compilation.formats
-    everything = list(emit(compilation.schedule, inputs, outputs, compilation.shape, formats, pages))
+    ends = receive(inputs, compilation.shape), send(outputs, compilation.shape)
+    everything = list(emit(compilation.schedule, *ends, compilation.shape, formats, pages))
     kept = list(drop_redundant_sets(everything))
     assert list(effects(kept)) == list(effects(everything))
     assert len(kept) < len(everything)
@@ -271,8 +272,8 @@ def test_no_format_loads_so_fast_that_a_window_sum_would_miss_its_last_pixel():
 
 
 def test_an_array_is_a_shape_and_sizes_and_its_key_has_them_all():
-    assert {*SHAPE_FIELDS, *SIZES, *BIASES, "strip_bits"} == {*KEY, *LATER}
-    assert len(KEY) + len(LATER) == len(SHAPE_FIELDS) + len(SIZES) + len(BIASES) + 1
+    assert {*SHAPE_FIELDS, *SIZES, *BIASES, *OPTIONAL} == {*KEY, *LATER}
+    assert len(KEY) + len(LATER) == len(SHAPE_FIELDS) + len(SIZES) + len(BIASES) + len(OPTIONAL)
     shape = ArrayShape(4, 6, weight_bits=3)
     assert not any(hasattr(shape, name) for name in SIZES)
     config = ArrayConfig.of(shape, dict.fromkeys(SIZES, 16))

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwquant.errors import HwquantError
-from hwquant.program.registers import REGISTER_BITS, Register
+from hwquant.program.registers import REGISTER_BITS, MemoryRegister, Register
+from hwquant.program.widths import index_bits
+from hwquant.rtl_templates.wishbone import BusRegister
 
 
 def test_addresses_follow_each_other():
@@ -48,3 +50,10 @@ def test_a_value_that_does_not_fit_its_field_is_refused(value):
 def test_a_field_that_the_register_lacks_is_refused():
     with pytest.raises(HwquantError, match="the register SHAPE has no field 'depth'"):
         Register.SHAPE.pack(depth=1)
+
+
+def test_registers_of_external_memory_are_apart_from_all_others():
+    assert not {*map(int, Register)} & {*map(int, MemoryRegister)}
+    assert not {*map(int, BusRegister)} & {*map(int, MemoryRegister)}
+    assert max(MemoryRegister) < 1 << index_bits(len(Register)), "the bus has no address for it"
+    assert MemoryRegister.MEMORY.unpack(0x12345001) == {"error": 1, "page": 0x12345}

@@ -1,14 +1,20 @@
 """Programs in files: what comes back is what was saved, and nothing else is accepted."""
 
 import dataclasses
+import json
+import zipfile
 
 import numpy as np
 import pytest
+from hwquant_testing.random_features import Features
+from hwquant_testing.random_networks import random_qgraph
 
 from hwquant import container
-from hwquant.errors import HwquantError
+from hwquant.errors import Damaged, HwquantError
 from hwquant.program import storage
+from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
+from hwquant.program.external import ExternalMemory
 
 
 def assert_equal(one, other):
@@ -112,3 +118,33 @@ def test_a_file_made_by_hand_must_hold_a_program(saved, change, message):
     container.write(saved, storage.KIND, storage.VERSION, meta, arrays)
     with pytest.raises(HwquantError, match=rf"holds no valid program: .*({message})"):
         storage.load(saved)
+
+
+def test_external_memory_is_in_the_file_and_only_that_raises_the_version(tmp_path):
+    qgraph = random_qgraph(np.random.default_rng(2), Features(layers=(1, 2)))
+    limits = {"weight_depth": 24, "parameter_depth": 16, "activation_depth": 110}
+    program = compile_network(qgraph, (4, 4), external=ExternalMemory(32), limits=limits)
+    assert program.parts
+    storage.save(program, tmp_path / "outside.hwp")
+    storage.save(compile_network(qgraph, (4, 4)), tmp_path / "inside.hwp")
+    again = storage.load(tmp_path / "outside.hwp")
+    assert again.parts == program.parts
+    assert (again.words, again.config, again.checksum) == (program.words, program.config, program.checksum)
+    assert np.array_equal(again.external_image, program.external_image)
+    versions = {}
+    for name in ("inside", "outside"):
+        with zipfile.ZipFile(tmp_path / f"{name}.hwp") as file:
+            versions[name] = json.loads(file.read("manifest.json"))["version"]
+    assert versions == {"inside": storage.INSIDE, "outside": storage.VERSION}
+
+
+def test_external_memory_with_other_weights_is_refused(tmp_path):
+    qgraph = random_qgraph(np.random.default_rng(2), Features(layers=(1, 2)))
+    program = compile_network(qgraph, (4, 4), external=ExternalMemory(32))
+    path = tmp_path / "outside.hwp"
+    storage.save(program, path)
+    meta, arrays = container.read(path, storage.KIND, storage.VERSION)
+    arrays["external"] = arrays["external"] ^ 1
+    container.write(path, storage.KIND, storage.VERSION, meta, arrays)
+    with pytest.raises(Damaged, match="its external memory does not have its weights and parameters"):
+        storage.load(path)

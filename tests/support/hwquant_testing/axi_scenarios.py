@@ -8,9 +8,11 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, with_timeout
 from cocotbext.axi import (
+    AxiBus,
     AxiLiteBus,
     AxiLiteMaster,
     AxiResp,
+    AxiSlave,
     AxiStreamBus,
     AxiStreamFrame,
     AxiStreamSink,
@@ -92,3 +94,55 @@ async def writes(dut):
     assert bytes((await with_timeout(sink.recv(), 1, "ms")).tdata) == bytes(CASE["results"][1])
     await registers.write_dword(0, 5)
     assert await registers.read_dword(0) == CASE["registers"]["0"], "only CONTROL can be written"
+
+
+class Outside:
+    """External memory behind cocotbext-axi's model of a slave; one address may answer with an error."""
+
+    def __init__(self, image, base, faulty):
+        self.contents = bytearray(base) + bytearray(image) + bytearray(1 << 16)
+        self.faulty = faulty
+        self.reads = 0
+
+    async def read(self, address, length):
+        self.reads += 1
+        if self.faulty is not None and address == self.faulty:
+            raise IndexError(address)
+        assert address + length <= len(self.contents), f"{address:#x} is beyond what was asked for"
+        return bytes(self.contents[address : address + length])
+
+    async def write(self, address, data):
+        assert address + len(data) <= len(self.contents), f"{address:#x} is beyond what was asked for"
+        self.contents[address : address + len(data)] = data
+
+
+@cocotb.test()
+async def external_memory(dut):
+    """Weights come from a memory behind AXI4, which pauses; what it says of errors can be read."""
+    outside = Outside(bytes(CASE["image"]), CASE["base"], CASE["faulty"])
+    memory = AxiSlave(
+        AxiBus.from_prefix(dut, "m_axi"), dut.aclk, dut.aresetn, reset_active_level=False, target=outside
+    )
+    if CASE["pauses"]:
+        write, read = memory.write_if, memory.read_if
+        channels = [write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel]
+        for seed, channel in enumerate(channels):
+            channel.set_pause_generator(pauses(CASE["pauses"], 100 + seed))
+    registers, source, sink = await start(dut)
+    await ClockCycles(dut.aclk, 300)
+    assert outside.reads == 0, "nothing is read before it is known where the memory is"
+    await registers.write_dword(12, 0)
+    await registers.write_dword(4 * 13, CASE["base"] | 0xFFF)
+    assert await registers.read_dword(4 * 13) == CASE["base"]
+    for frame, expected in zip(CASE["frames"], CASE["results"]):
+        await source.send(AxiStreamFrame(bytes(frame)))
+        await registers.write_dword(12, 1)
+        result = await with_timeout(sink.recv(), 1, "ms")
+        wrong = bytes(result.tdata) != bytes(expected)
+        failed = await registers.read_dword(4 * 13) & 1
+        if CASE["faulty"] is None:
+            assert not wrong
+            assert not failed
+        else:
+            assert failed
+    assert outside.reads > 0

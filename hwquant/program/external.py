@@ -1,0 +1,112 @@
+"""External memory: what hardware may have of it, and when it serves a burst.
+
+The array reads weights and parameters of a memory outside of it through small ones inside, which the *mover* fills: it
+executes *moves*, instructions of the program, strictly in order. Program order is all that keeps moves and tiles apart:
+a move begins when the tiles before it are finished, and a WAIT holds what comes after it until moves are complete.
+
+A word takes as many beats as it needs, least significant bits first, the last one filled up with zeros.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hwquant.errors import HwquantError
+from hwquant.program.array_shape import EXTERNAL_BITS
+
+BURST = 64
+"""Most beats of a burst: it ends where the address in beats is a multiple, so that none leaves a page of 4 KiB."""
+
+PAGE = 4096
+"""Bytes of a page, as AXI has it: no burst goes beyond the end of one."""
+
+
+@dataclass(frozen=True)
+class MemoryTiming:
+    """When a memory serves bursts: one after the other, in the order in which it accepted their addresses.
+
+    The first beat of a burst that was accepted in cycle ``a`` moves in cycle ``max(a + latency, e + gap + 1)`` at the
+    earliest, where ``e`` is the cycle of the last beat before it, and then a beat in each cycle; where the burst is
+    written, in ``max(a + 1, e + gap + 1)``, and its response comes ``latency`` cycles after its last beat.
+
+    No beat moves in a refresh: the first ``refresh_cycles`` of each ``refresh_interval`` but the first one. That begins
+    in the cycle after the last beat of an input frame. A burst that would come into a refresh begins after it.
+
+    Attributes
+    ----------
+    latency : int, default 24
+        Cycles from an address to the first beat, and from the last beat that is written to the response, 1..4096.
+    gap : int, default 2
+        Cycles from a burst to the next one in which no beat moves, 0..8.
+    outstanding : int, default 4
+        Bursts that are accepted and not complete, at most, 1..64.
+    refresh_interval : int, default 0
+        Cycles from a refresh to the next one; 0 where there is none.
+    refresh_cycles : int, default 0
+        Cycles of a refresh: so many that the longest burst fits between two of them.
+
+    Raises
+    ------
+    HwquantError
+        A value is out of range.
+    """
+
+    latency: int = 24
+    gap: int = 2
+    outstanding: int = 4
+    refresh_interval: int = 0
+    refresh_cycles: int = 0
+
+    def __post_init__(self) -> None:
+        limits = {"latency": (1, 4096), "gap": (0, 8), "outstanding": (1, 64)}
+        if self.refresh_interval:
+            limits["refresh_interval"] = BURST + 1, 1 << 24
+            limits["refresh_cycles"] = 1, self.refresh_interval - BURST
+        else:
+            limits["refresh_interval"] = limits["refresh_cycles"] = 0, 0
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise HwquantError(
+                    f"{name} of a memory must be {low}..{high}, not {getattr(self, name)} "
+                    f"(refresh_interval is {self.refresh_interval})"
+                )
+
+    def begin(self, earliest: int, beats: int) -> int:
+        """The cycle in which a burst of so many beats begins that could in ``earliest`` but for refreshes."""
+        if not self.refresh_interval:
+            return earliest
+        refresh = (earliest + beats - 1) // self.refresh_interval * self.refresh_interval
+        after = refresh + self.refresh_cycles
+        return max(earliest, after) if refresh > 0 else earliest
+
+
+@dataclass(frozen=True)
+class ExternalMemory:
+    """The memory that a network may use beside the array's own.
+
+    Attributes
+    ----------
+    data_bits : {16, 32, 64, 128}
+        Width of the port.
+    size : int
+        Bytes that there are.
+    timing : MemoryTiming
+        When it serves bursts: what the compiler's choices, and predicted cycles, go by.
+
+    Raises
+    ------
+    HwquantError
+        A value is out of range.
+    """
+
+    data_bits: int = 64
+    size: int = 1 << 28
+    timing: MemoryTiming = field(default_factory=MemoryTiming)
+
+    def __post_init__(self) -> None:
+        if self.data_bits not in EXTERNAL_BITS:
+            raise HwquantError(
+                f"the port of an external memory has {', '.join(map(str, EXTERNAL_BITS))} bits, not {self.data_bits}"
+            )
+        if not PAGE <= self.size <= 1 << 32:
+            raise HwquantError(f"an external memory has {PAGE}..{1 << 32} bytes, not {self.size}")

@@ -1,0 +1,68 @@
+"""External memory: what is refused, and where a refresh postpones a burst to."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hwquant.errors import HwquantError
+from hwquant.program.config import ArrayConfig
+from hwquant.program.external import BURST, ExternalMemory, MemoryTiming
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"latency": 0}, "latency of a memory must be 1..4096, not 0"),
+        ({"gap": 9}, "gap of a memory must be 0..8, not 9"),
+        ({"outstanding": 0}, "outstanding of a memory must be 1..64, not 0"),
+        ({"refresh_cycles": 3}, r"refresh_cycles of a memory must be 0..0, not 3 \(refresh_interval is 0\)"),
+        ({"refresh_interval": 64, "refresh_cycles": 1}, "refresh_interval of a memory must be 65"),
+        ({"refresh_interval": 100, "refresh_cycles": 37}, "refresh_cycles of a memory must be 1..36, not 37"),
+    ],
+)
+def test_a_timing_out_of_range_is_refused(values, message):
+    with pytest.raises(HwquantError, match=message):
+        MemoryTiming(**values)
+
+
+def test_a_memory_out_of_range_is_refused():
+    with pytest.raises(HwquantError, match="16, 32, 64, 128 bits, not 24"):
+        ExternalMemory(24)
+    with pytest.raises(HwquantError, match=r"4096\.\.4294967296 bytes, not 100"):
+        ExternalMemory(32, 100)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"external_bits": 48, "external_address_bits": 9}, "0 or one of 16, 32, 64, 128, not 48"),
+        ({"external_bits": 64}, "needs external_address_bits"),
+        ({"external_address_bits": 9}, "without one there are none"),
+        ({"half_depth": 16}, "half_depth must be"),
+        ({"external_bits": 64, "external_address_bits": 9, "parameter_depth": 48}, "a power of two, not 48"),
+        (
+            {"external_bits": 64, "external_address_bits": 9, "arrays": 2, "strip_bits": 2},
+            "does not go together with several arrays",
+        ),
+    ],
+)
+def test_a_port_that_contradicts_the_array_is_refused(values, message):
+    with pytest.raises(HwquantError, match=message):
+        ArrayConfig(4, 4, **values)
+
+
+@given(
+    st.integers(0, 10_000),
+    st.integers(1, BURST),
+    st.integers(BURST + 1, 300).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n - BURST))),
+)
+def test_a_burst_is_postponed_as_little_as_keeps_it_out_of_refreshes(earliest, beats, refresh):
+    interval, cycles = refresh
+    timing = MemoryTiming(refresh_interval=interval, refresh_cycles=cycles)
+
+    def free(begin):
+        return all(t < interval or t % interval >= cycles for t in range(begin, begin + beats))
+
+    expected = next(t for t in range(earliest, earliest + 2 * interval) if free(t))
+    assert timing.begin(earliest, beats) == expected
+    assert MemoryTiming().begin(earliest, beats) == earliest

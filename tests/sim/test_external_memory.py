@@ -1,0 +1,212 @@
+"""Networks whose weights and parameters come from external memory: every value, every cycle."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hwquant_testing.halves import halved
+from hwquant_testing.random_features import Features
+from hwquant_testing.random_networks import random_inputs, random_qgraph
+
+from hwquant.errors import DoesNotFit, HwquantError
+from hwquant.golden import run as golden
+from hwquant.program.compiler import compile_network
+from hwquant.program.cycles import timing
+from hwquant.program.external import ExternalMemory, MemoryTiming
+from hwquant.program.isa import MoveKind, Opcode
+from hwquant.program.program import Part
+from hwquant.program.registers import MemoryRegister
+from hwquant.sim import Stalls, amaranth_backend, icarus_backend, simulate
+from hwquant.sim.check import check, verify
+from hwquant.sim.cocotb_backend import SCENARIOS, run_scenario
+
+QUICK, SLOW = MemoryTiming(latency=1, gap=0, outstanding=8), MemoryTiming(latency=40, gap=5, outstanding=1)
+REFRESHED = MemoryTiming(latency=20, outstanding=4, refresh_interval=203, refresh_cycles=31)
+NOWHERE = Part("", 0, 0)
+ARRAYS = ((4, 4), (2, 5), (6, 3), (3, 9))
+
+
+SMALL = Features(layers=(1, 2))
+
+
+def case(seed, array, bits=32, features=SMALL, **limits):
+    rng = np.random.default_rng(seed)
+    qgraph = random_qgraph(rng, features)
+    inputs = random_inputs(rng, qgraph, 3)
+    limits = {"weight_depth": 6 * array[0], "parameter_depth": 4 * array[1], **limits}
+    return compile_network(qgraph, array, external=ExternalMemory(bits), limits=limits), qgraph, inputs
+
+
+def random_timing(rng):
+    refresh = (int(rng.integers(150, 900)), int(rng.integers(1, 60))) if rng.random() < 0.5 else ()
+    return MemoryTiming(int(rng.integers(1, 60)), int(rng.integers(0, 9)), int(rng.integers(1, 9)), *refresh)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_networks_give_every_tensor_and_the_predicted_cycles(seed):
+    rng = np.random.default_rng(seed)
+    array, bits = ARRAYS[seed % len(ARRAYS)], int(rng.choice([16, 32, 64, 128]))
+    depth = int(rng.integers(array[0] + 1, 12 * array[0]))
+    program, qgraph, inputs = case(seed, array, bits, weight_depth=depth, accumulator_depth=16)
+    memory = random_timing(rng)
+    verification = verify(program, qgraph, inputs, simulator="amaranth", watch=2, memory=memory)
+    assert verification.first is None, f"{memory}"
+    assert verification.cycles == timing(program, memory).cycles
+
+
+@pytest.mark.parametrize("memory", [None, QUICK, SLOW, REFRESHED])
+def test_cxxrtl_takes_the_predicted_cycles_for_every_memory(memory):
+    program, qgraph, inputs = case(2, (4, 4))
+    verification = verify(program, qgraph, inputs, simulator="cxxrtl", watch=3, memory=memory)
+    assert verification.first is None
+    assert verification.cycles == timing(program, memory).cycles
+    assert memory is QUICK or timing(program, memory).stalled > 0
+
+
+def test_the_hardware_counts_the_cycles_in_which_it_waited(monkeypatch):
+    monkeypatch.setattr(amaranth_backend, "COUNTER", MemoryRegister.STALLED)
+    program, _, inputs = case(2, (4, 4))
+    run = simulate(program, program.frame(inputs), simulator="amaranth", memory=REFRESHED)
+    assert list(run.cycles) == [timing(program, REFRESHED).stalled] * 3
+
+
+def test_a_memory_that_pauses_and_a_host_that_pauses_change_no_value():
+    program, qgraph, inputs = case(2, (4, 4))
+    stalls = Stalls(idle=0.3, busy=0.4, seed=3)
+    for pauses in (40, 150):
+        verification = verify(
+            *(program, qgraph, inputs), simulator="cxxrtl", watch=3, memory_pauses=pauses, stalls=stalls
+        )
+        assert verification.first is None
+        assert verification.simulated_cycles > 3 * timing(program).frame_cycles
+
+
+@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
+def test_the_emitted_verilog_does_the_same(simulator, build_dir):
+    program, qgraph, inputs = case(2, (4, 4))
+    verification = verify(
+        *(program, qgraph, inputs), simulator=simulator, watch=2, memory=REFRESHED, build_dir=build_dir
+    )
+    assert verification.first is None
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        Features(layers=(1, 1), products=True, residual=False),
+        Features(layers=(1, 2), tables=0.7),
+        Features(layers=(2, 2), multiplier=True, kernels=(1, 3)),
+        Features(layers=(1, 2), steps=(1, 2), per_channel=False, weight_bits=(2, 4)),
+    ],
+)
+def test_all_that_networks_may_contain_comes_from_outside(features):
+    program, qgraph, inputs = case(11, (6, 3), 16, features)
+    verification = verify(program, qgraph, inputs, simulator="amaranth", watch=2, memory=QUICK)
+    assert verification.first is None
+
+
+WIDE = Features(layers=(1, 3), size=(6, 10), channels=(2, 6))
+
+
+def banded(seed, array, bits, depth, features=WIDE):
+    """A network of which no tensor, or not all, fit into the activation memory."""
+    program, qgraph, inputs = case(seed, array, bits, features, activation_depth=depth, parameter_depth=36)
+    kinds = {item.values["kind"] for item in program.instructions if item.opcode is Opcode.MOVE}
+    assert kinds == set(MoveKind)
+    assert program.parts
+    return program, qgraph, inputs
+
+
+@pytest.mark.parametrize(
+    ("seed", "array", "bits", "depth"),
+    [
+        (3, (3, 9), 64, 54),
+        (11, (4, 4), 32, 65),
+        pytest.param(4, (4, 8), 64, 200, marks=pytest.mark.nightly),
+    ],
+)
+@pytest.mark.parametrize("memory", [None, REFRESHED])
+def test_tensors_that_do_not_fit_move_in_pieces(seed, array, bits, depth, memory):
+    program, qgraph, inputs = banded(seed, array, bits, depth)
+    verification = verify(program, qgraph, inputs, simulator="amaranth", watch=2, memory=memory)
+    assert verification.first is None
+
+
+def test_a_piece_that_is_another_part_of_its_tensor_is_found():
+    program, qgraph, inputs = banded(3, (3, 9), 64, 54)
+    run = simulate(program, program.frame(inputs), simulator="amaranth", watch=1)
+    assert check(run, program, qgraph, inputs).first is None
+    name = next(layer.tensor for layer in program.layers if program.parts.get(layer.tensor, NOWHERE).row)
+    moved = {**program.parts, name: replace(program.parts[name], row=program.parts[name].row - 1)}
+    found = check(run, replace(program, parts=moved), qgraph, inputs).first
+    assert found.layer.startswith(name.partition("[")[0])
+
+
+@pytest.mark.parametrize("simulator", ["cxxrtl", "verilator"])
+def test_pieces_move_in_every_simulator(simulator, build_dir):
+    program, qgraph, inputs = banded(11, (4, 4), 32, 65)
+    options = {"simulator": simulator, "memory": REFRESHED, "build_dir": build_dir}
+    assert verify(program, qgraph, inputs, watch=2, **options).first is None
+
+
+@pytest.mark.parametrize("pauses", [60, 160])
+def test_pieces_are_right_whatever_the_memory_does(pauses):
+    program, qgraph, inputs = banded(11, (4, 4), 32, 65)
+    verification = verify(
+        *(program, qgraph, inputs),
+        simulator="cxxrtl",
+        watch=3,
+        memory_pauses=pauses,
+        stalls=Stalls(idle=0.3, busy=0.4, seed=pauses),
+    )
+    assert verification.first is None
+
+
+@pytest.mark.parametrize(("seed", "array", "bits"), [(2, (4, 4), 32), (4, (2, 5), 16), (6, (6, 3), 64)])
+@pytest.mark.parametrize("memory", [QUICK, REFRESHED])
+def test_words_of_the_activation_memory_go_outside_and_come_back(seed, array, bits, memory):
+    rng = np.random.default_rng(seed)
+    qgraph = random_qgraph(rng, Features(layers=(1, 2)))
+    program = halved(qgraph, array, bits)
+    inputs = random_inputs(rng, qgraph, 3)
+    verification = verify(program, qgraph, inputs, simulator="amaranth", watch=3, memory=memory)
+    assert verification.first is None
+
+
+def test_what_does_not_fit_is_refused_by_name():
+    with pytest.raises(DoesNotFit, match=r"weight_depth \d is needed for a tile, 3 is available"):
+        case(2, (4, 4), weight_depth=3)
+    with pytest.raises(DoesNotFit, match="parameter_depth 4 is needed for a tile, 2 is available"):
+        case(2, (4, 4), parameter_depth=3)
+    qgraph = random_qgraph(np.random.default_rng(2))
+    with pytest.raises(DoesNotFit, match=r"take \d+ bytes of external memory, which has 4096"):
+        compile_network(
+            random_qgraph(np.random.default_rng(13), Features(channels=(30, 40))),
+            (4, 4),
+            external=ExternalMemory(16, 4096),
+        )
+    with pytest.raises(HwquantError, match="several arrays cannot have external memory"):
+        compile_network(qgraph, (2, 4, 4), external=ExternalMemory())
+    inside = compile_network(qgraph, (4, 4), pack_input="none").config
+    with pytest.raises(HwquantError, match="port to external memory has 0 bits, not 64"):
+        compile_network(qgraph, (4, 4), config=inside, external=ExternalMemory())
+
+
+def test_a_network_is_compiled_for_hardware_that_exists():
+    program, qgraph, _ = case(2, (4, 4))
+    again = compile_network(qgraph, (4, 4), config=program.config, external=ExternalMemory(32))
+    assert again.words == program.words
+    assert (again.external_image == program.external_image).all()
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_the_hardware_passes_each_scenario(scenario, build_dir):
+    """Resets in the middle of moves, frames of wrong lengths whose pieces begin again, and registers."""
+    program, qgraph, inputs = banded(11, (4, 4), 32, 65)
+    tensors = golden(qgraph, inputs)
+    expected = np.concatenate([item.to_words(tensors[item.name]) for item in program.outputs], axis=1)
+    stalls = Stalls(0.3, 0.4, seed=2)
+    frames = program.frame(inputs)
+    run_scenario(
+        *(icarus_backend.tool(), program, frames, expected, scenario), stalls=stalls, build_dir=build_dir
+    )
