@@ -1,6 +1,6 @@
 """The mover, which brings words from external memory, and back: a queue of moves, executed strictly in order."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.data import View
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
@@ -174,7 +174,8 @@ class Mover(Component):
         ]
         m.d.sync += done.eq(following)
         with m.If(complete | ~valid):
-            m.d.sync += [valid.eq(self.pending > complete), current.eq(self.following)]
+            more = Mux(complete, self.pending > 1, self.pending != 0)
+            m.d.sync += [valid.eq(more), current.eq(self.following)]
 
     def _beats(self, move: View) -> Value:
         """Beats of a move."""
@@ -192,23 +193,27 @@ class Mover(Component):
         """Build what begins moves and offers the addresses of their bursts."""
         memory = self.memory
         address = Signal(self.config.external_address_bits, reset_less=True)
-        left = Signal(len(self._beats(head)), name="beats", reset_less=True)
+        left = Signal(max(BURST.bit_length(), len(self._beats(head))), name="beats", reset_less=True)
         length = Signal(range(BURST + 1), reset_less=True)
         last = Signal(reset_less=True)
         idle, offering = Signal(init=1), Signal()
         m.d.comb += begun.eq(idle & free)
         with m.If(begun):
             m.d.sync += [idle.eq(0), address.eq(head["external"]), left.eq(self._beats(head))]
-        room = BURST - address[: BURST.bit_length() - 1]
+        # Where left beats end, counted from the last multiple of a burst; beats go on from the next one.
+        inside = BURST.bit_length() - 1
+        low, above, end = Signal(inside), left[inside:], Signal(inside + 1)
+        m.d.comb += [low.eq(address), end.eq(left[:inside] + low)]
+        fits = (above == 0) & (end <= BURST) | (left == BURST) & (low == 0)
         with m.If(~idle & ~offering):
-            m.d.sync += [
-                offering.eq(1),
-                last.eq(left <= room),
-                length.eq(Mux(left <= room, left, room)),
-            ]
+            m.d.sync += [offering.eq(1), last.eq(fits), length.eq(Mux(fits, left[: inside + 1], ~low + 1))]
         accepted = Signal()
         byte = Signal(32)
-        target = Cat(byte[:12], (byte[12:] + self.base)[:BASE_BITS])
+        pages = max(0, len(address) + (self.config.external_bits // 8).bit_length() - 1 - 12)
+        page = Signal(pages + 1)
+        m.d.comb += page.eq(self.base[:pages] + byte[12 : 12 + pages])
+        rest = self.base[pages:]
+        target = Cat(byte[:12], page[:pages], Mux(page[pages], rest + 1, rest)[: len(rest)])
         m.d.comb += byte.eq(address * (self.config.external_bits // 8))
         for port, mine in ((memory.ar, ~storing), (memory.aw, storing)):
             m.d.comb += [
@@ -221,8 +226,8 @@ class Mover(Component):
             m.d.sync += [
                 offering.eq(0),
                 idle.eq(last),
-                address.eq(address + length),
-                left.eq(left - length),
+                address.eq(Cat(Const(0, inside), address[inside:] + 1)),
+                left.eq(Cat(end[:inside], Mux(end[inside], above, above - 1)[: len(above)])),
             ]
         if self.config.half_depth:
             unanswered = Signal(left.shape())
@@ -237,15 +242,17 @@ class Mover(Component):
         address = Signal(config.activation_address_bits, name="source", reset_less=True)
         left = Signal(move_layout(config)["count"].shape, name="words")
         place = Signal(range(BURST), reset_less=True)
-        beat = Signal(range(beats))
+        beat = Signal(index_bits(beats))
         fetched, valid = Signal(), Signal(name="there")
-        word = Signal(beats * config.external_bits)
+        parts = Array(
+            self.data[start : start + config.external_bits]
+            for start in range(0, config.word_bits, config.external_bits)
+        )
         ends, complete = Signal(), Signal()
         m.d.comb += [
-            word.eq(self.data),
             ends.eq(beat == beats - 1),
             leaving.i.valid.eq(valid),
-            leaving.i.payload.data.eq(word.word_select(beat, config.external_bits)),
+            leaving.i.payload.data.eq(parts[beat] if beats > 1 else self.data),
             leaving.i.payload.last.eq((place == BURST - 1) | (ends & ~fetched & (left == 0))),
             self.reading.eq(storing),
             self.read.address.eq(address),
@@ -281,11 +288,11 @@ class Mover(Component):
             kinds[MoveKind.LOAD] = self.load, config.word_bits
         most = max(config.word_beats(bits) for _, bits in kinds.values())
         word = Signal(most * config.external_bits, reset_less=True)
-        beat = Signal(range(most))
+        beat = Signal(index_bits(most))
         whole = Signal()
         done = Signal(move_layout(config)["count"].shape)
         final = Signal()
-        end = Signal(range(most))
+        end = Signal(index_bits(most))
         # The first beat of a move may come as the last word of the one before is written.
         kind = Mux(final, self.following["kind"], current["kind"])
         ends = Array([config.word_beats(bits) - 1 for _, bits in kinds.values()])
@@ -300,7 +307,7 @@ class Mover(Component):
         for kind, (port, bits) in kinds.items():
             m.d.comb += [
                 port.enable.eq(whole & (current["kind"] == kind)),
-                port.address.eq((current["address"] + done)[: len(port.address)]),
+                port.address.eq(current["address"][: len(port.address)] + done[: len(port.address)]),
                 port.data.eq(word[:bits]),
             ]
         m.d.comb += final.eq(whole & (done + 1 == current["count"]))
@@ -315,13 +322,13 @@ class Mover(Component):
         widths = [config.columns * config.slot_bits, config.parameter_bits]
         widths += [config.word_bits] * (config.half_depth > 0)
         words, most = move["count"].width, max(config.word_beats(bits) for bits in widths)
-        beats = words + most.bit_length()
+        beats = max(BURST.bit_length(), words + most.bit_length())
         word, pointer = most * config.external_bits, index_bits(QUEUE)
         own = config.word_beats(config.word_bits)
         store = {
             "answers": beats,
             "source": config.activation_address_bits + words,
-            "leaving": index_bits(BURST) + (index_bits(own) if own > 1 else 0) + 3,
+            "leaving": index_bits(BURST) + index_bits(own) + 3,
         }
         return Facts(
             registers={
@@ -329,7 +336,7 @@ class Mover(Component):
                 "pointers": 3 * pointer + 2 * (pointer + 1),
                 "current": move.size + 1,
                 "burst": config.external_address_bits + beats + BURST.bit_length() + 3,
-                "word": word + (index_bits(most) if most > 1 else 0) + 1 + words,
+                "word": word + index_bits(most) + 1 + words,
             }
             | (store if config.half_depth else {}),
             adders={"external": config.external_address_bits + 32, "beats": 2 * beats, "words": 2 * words},

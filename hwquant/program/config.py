@@ -17,6 +17,10 @@ HALF_STEP = 2048
 """What the first half of an activation memory has a multiple of at most: words that one block RAM holds."""
 
 
+LEAST_ADDRESS_BITS = 7
+"""Least width of an address of external memory: beyond a burst."""
+
+
 @dataclass(frozen=True)
 class ArrayConfig(ArrayShape):
     """Parameters of one accelerator: every width that the RTL uses is a field or a property of this object.
@@ -45,7 +49,7 @@ class ArrayConfig(ArrayShape):
         Width of the signed number of a strip, counted from that of the array which reads it, 0..16; 0 where there is
         one array.
     external_address_bits : int, default 0
-        Width of an address of external memory, in beats of ``external_bits``, 1..32; 0 where there is none.
+        Width of an address of external memory, in beats of ``external_bits``, 7..32; 0 where there is none.
     half_depth : int, default 0
         Words of the first half of the activation memory, where words move between it and external memory: each half
         has a read and a write port of its own. 0 where no such words move, and the memory is one.
@@ -75,10 +79,14 @@ class ArrayConfig(ArrayShape):
             raise HwquantError(
                 f"several arrays need strip_bits, and one has none, not {self.strip_bits} for {self.arrays}"
             )
-        if (self.external_bits > 0) != (self.external_address_bits > 0):
+        if self.external_bits and self.external_address_bits < LEAST_ADDRESS_BITS:
             raise HwquantError(
-                "a port to external memory needs external_address_bits, and without one there are none, not "
-                f"{self.external_address_bits} for {self.external_bits} bits"
+                f"a port to external memory needs external_address_bits of at least {LEAST_ADDRESS_BITS}, not "
+                f"{self.external_address_bits}"
+            )
+        if self.external_address_bits and not self.external_bits:
+            raise HwquantError(
+                f"external_address_bits must be 0 without a port to external memory, not {self.external_address_bits}"
             )
         if self.half_depth and not (self.external_bits and self.half_depth < self.activation_depth):
             raise HwquantError(

@@ -188,7 +188,7 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
     external = {
         Opcode.EXTERNAL: (Field("address", config.external_address_bits),),
         Opcode.MOVE: (Field("kind", 2), Field("address", moved), Field("count", moved + 1)),
-        Opcode.WAIT: (Field("moves", index_bits(QUEUE)),),
+        Opcode.WAIT: (Field("moves", index_bits(QUEUE + 1)),),
         Opcode.WEIGHTS: (Field("address", weight),),
     }
     return {

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.available import REMEDY
-from hwquant.program.config import ArrayConfig
+from hwquant.program.config import LEAST_ADDRESS_BITS, ArrayConfig
 from hwquant.program.external import BURST, ExternalMemory
 from hwquant.program.isa import QUEUE, Instruction, MoveKind, Opcode
 from hwquant.program.marks import ActivationMove, Mark
@@ -242,7 +242,7 @@ def with_moves(
             available=memory.size,
             remedy="fewer or pruned weights",
         )
-    bits = index_bits(outside.beats)
+    bits = max(LEAST_ADDRESS_BITS, index_bits(outside.beats))
     sizes = {"weight_depth": depth, "parameter_depth": ring, "external_address_bits": bits}
     plan = _Plan(outside, _Buffer(depth), most, ring, shape.columns)
     for number, tiles in enumerate(item for item in items if isinstance(item, _Tiles)):

@@ -14,9 +14,12 @@ from hwquant_testing.small_networks import Net
 
 import hwquant.sim
 from hwquant.program.compiler import compile_network
+from hwquant.program.config import ArrayConfig
+from hwquant.program.external import ExternalMemory
 from hwquant.rtl_templates.axi import AxiAccelerator
 from hwquant.rtl_templates.board import SerialAccelerator
 from hwquant.rtl_templates.build import accelerator
+from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.verilog import to_verilog
 from hwquant.rtl_templates.wishbone import WishboneAccelerator
 from hwquant.sim.verilator_backend import folder
@@ -82,6 +85,25 @@ def test_the_verilog_of_packers_is_clean(tmp_path):
     program = compile_network(net.build(*outputs), (8, 4))
     assert [item.planes(8) for item in program.config.raw_inputs] == [4, 1]
     assert lint(to_verilog(SerialAccelerator(accelerator(program), 104)), tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    ("array", "bits", "activations"), [((4, 4), 32, 110), ((4, 4), 16, 200), ((4, 4), 128, 200)]
+)
+def test_the_verilog_of_external_memory_is_clean(tmp_path, array, bits, activations):
+    """Of words in one beat and in several, with halves of the activation memory and without."""
+    qgraph = random_qgraph(np.random.default_rng(2), Features(layers=(1, 2)))
+    limits = {"weight_depth": 24, "parameter_depth": 16, "activation_depth": activations}
+    program = compile_network(qgraph, array, external=ExternalMemory(bits), limits=limits)
+    assert bool(program.config.half_depth) == (activations == 110)
+    assert lint(to_verilog(AxiAccelerator(accelerator(program))), tmp_path) == set()
+
+
+@pytest.mark.parametrize("bits", [7, 14, 30])
+def test_the_verilog_is_clean_however_large_external_memory_is(tmp_path, bits):
+    halves = {"activation_depth": 96, "half_depth": 64, "parameter_depth": 32}
+    config = ArrayConfig(3, 3, external_bits=32, external_address_bits=bits, **halves)
+    assert lint(to_verilog(AxiAccelerator(Accelerator(config, program=[1]))), tmp_path) == set()
 
 
 @pytest.fixture(scope="module")

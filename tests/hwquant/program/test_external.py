@@ -36,8 +36,13 @@ def test_a_memory_out_of_range_is_refused():
     ("values", "message"),
     [
         ({"external_bits": 48, "external_address_bits": 9}, "0 or one of 16, 32, 64, 128, not 48"),
-        ({"external_bits": 64}, "needs external_address_bits"),
-        ({"external_address_bits": 9}, "without one there are none"),
+        ({"external_bits": 64}, "needs external_address_bits of at least 7, not 0"),
+        ({"external_bits": 64, "external_address_bits": 6}, "at least 7, not 6"),
+        ({"external_address_bits": 9}, "must be 0 without a port to external memory, not 9"),
+        (
+            {"external_bits": 64, "external_address_bits": 9, "half_depth": 100},
+            "half_depth must be a multiple of",
+        ),
         ({"half_depth": 16}, "half_depth must be"),
         ({"external_bits": 64, "external_address_bits": 9, "parameter_depth": 48}, "a power of two, not 48"),
         (

@@ -22,7 +22,7 @@ from hwquant.program.isa import (
 def configs(draw):
     rows, columns = draw(st.integers(2, 32)), draw(st.integers(2, 32))
     lines = draw(st.integers(0, rows // 3)) if rows >= columns else 0
-    port = {"external_bits": 64, "external_address_bits": draw(st.integers(1, 32))}
+    port = {"external_bits": 64, "external_address_bits": draw(st.integers(7, 32))}
     return ArrayConfig(
         rows,
         columns,
