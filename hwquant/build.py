@@ -4,6 +4,7 @@
 net.hwq         the integer network
 program.hwp     the compiled program
 hwquant.v       the accelerator in Verilog-2005, the program in its memories
+external.bin    what external memory holds, from where the accelerator's part of it begins; only where there is any
 report.json     cycles, utilization and memories
 manifest.json   SHA-256 of each of these files, and of the manifest itself
 boards/         what was built for boards, a folder each
@@ -56,9 +57,11 @@ from hwquant.qgraph import QGraph
 from hwquant.report import Report, make_report
 
 FORMAT = "hwquant build"
-VERSION = 1
+VERSION = 2
 NETWORK, PROGRAM, VERILOG, MANIFEST = "net.hwq", "program.hwp", "hwquant.v", "manifest.json"
 FILES = (NETWORK, PROGRAM, VERILOG, REPORT)
+EXTERNAL = "external.bin"
+"""A file that is in a build, too, if its program uses external memory: its version is 2, else 1."""
 BOARDS, PAGE, RECORD = "boards", "report.html", "record.json"
 ADDED = frozenset({BOARDS, PAGE, RECORD})
 """What may be in a build folder besides FILES and the manifest."""
@@ -142,8 +145,11 @@ def write_build(qgraph: QGraph, program: Program, folder: str | os.PathLike[str]
         storage.save(program, new / PROGRAM)
         write_bytes(new / VERILOG, verilog.encode())
         write_bytes(new / REPORT, json_bytes(make_report(program).to_json()))
-        digests = {name: digest(new / name) for name in FILES}
-        manifest = sealed({"format": FORMAT, "version": VERSION, "sha256": digests})
+        outside = program.config.external_bits > 0
+        if outside:
+            write_bytes(new / EXTERNAL, program.external_image.tobytes())
+        digests = {name: digest(new / name) for name in (*FILES, EXTERNAL) if name != EXTERNAL or outside}
+        manifest = sealed({"format": FORMAT, "version": 1 + outside, "sha256": digests})
         write_bytes(new / MANIFEST, manifest)
         check_target(folder)  # once more, as nobody else writes now
     return Build(folder, qgraph, program, manifest)
@@ -272,7 +278,7 @@ def check_target(folder: Path) -> None:
     if not folder.is_dir():
         raise HwquantError(f"cannot write {folder}: it is a file; choose another name")
     names = {item.name for item in folder.iterdir() if not item.name.endswith(SUFFIX)}
-    others = names - {*FILES, MANIFEST, *ADDED}
+    others = names - {*FILES, EXTERNAL, MANIFEST, *ADDED}
     others |= {name for name in names - {BOARDS} if (folder / name).is_dir()}
     if others:
         raise HwquantError(
@@ -324,9 +330,10 @@ def check_build(folder: Path) -> bytes:
         raise HwquantError(f"{newer}; update hwquant")
     # Hidden: a file that another command is writing at this moment.
     names = {item.name for item in folder.iterdir() if not item.name.startswith(".")} - {MANIFEST, *ADDED}
-    for name in sorted(names - set(FILES)):
+    files = (*FILES, EXTERNAL) if EXTERNAL in digests else FILES
+    for name in sorted(names - set(files)):
         raise HwquantError(f"{folder / name} does not belong to the build; move it away")
-    for name in FILES:
+    for name in files:
         if name not in names:
             raise Damaged(f"{folder / name} is missing; {AGAIN}", path=str(folder / name))
         if digest(folder / name) != digests.get(name):

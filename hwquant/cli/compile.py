@@ -11,11 +11,13 @@ from hwquant.cli.common import Command, emit, json_option, write_report
 from hwquant.cli.progress import progress
 from hwquant.cli.tables import hardware_table, layer_table
 from hwquant.errors import HwquantError
+from hwquant.program.array_shape import EXTERNAL_BITS
 from hwquant.progress import Progress
 
 if TYPE_CHECKING:
     from hwquant.boards.board import Board
     from hwquant.boards.shapes import Shapes
+    from hwquant.program.external import ExternalMemory
     from hwquant.program.raw_choice import PackInput
     from hwquant.program.sides import Array
     from hwquant.program.sizing import OffsetChoice
@@ -63,6 +65,25 @@ def pack_input_option(command: Command) -> Command:
     )(command)
 
 
+def external_option(command: Command) -> Command:
+    """Add the option ``--external``."""
+    return click.option(
+        "--external",
+        default="none",
+        show_default=True,
+        type=click.Choice(["none", *(f"axi{bits}" for bits in EXTERNAL_BITS)]),
+        help="An AXI4 port of so many bits to a memory outside, where weights and parameters lie, and tensors that "
+        "--activation-depth words do not hold; --weight-depth and --parameter-depth are then those of buffers.",
+    )(command)
+
+
+def external_memory(choice: str) -> ExternalMemory | None:
+    """The memory that a value of ``--external`` means."""
+    from hwquant.program.external import ExternalMemory
+
+    return None if choice == "none" else ExternalMemory(int(choice.removeprefix("axi")))
+
+
 @click.command()
 @click.argument("network", type=click.Path(path_type=Path), metavar="NET.hwq")
 @click.option(
@@ -87,6 +108,7 @@ def pack_input_option(command: Command) -> Command:
     "for all of them.",
 )
 @pack_input_option
+@external_option
 @limit_options
 @json_option
 def compile(
@@ -97,6 +119,7 @@ def compile(
     board: str | None,
     batch: int,
     pack_input: PackInput,
+    external: str,
     as_json: bool,
     **limits: int | None,
 ) -> None:
@@ -116,6 +139,9 @@ def compile(
 
     fixed = parse_array(array) if array is not None else None
     target = load_board(board) if board else None
+    memory = external_memory(external)
+    if memory and target:
+        raise HwquantError("--external makes a core for a design of yours: compile without --board, for an --array")
     check_target(output)
     qgraph = hwq.load(network)
     given = {name: value for name, value in limits.items() if value is not None}
@@ -139,9 +165,11 @@ def compile(
             operand_bits=operand_bits,
             batch=batch,
             pack_input=pack_input,
+            external=memory,
         )
         # A board's array was chosen among all that fit it.
-        advice = judge_array(batched(qgraph, batch), program, given) if fixed is not None else ()
+        judged = fixed is not None and memory is None
+        advice = judge_array(batched(qgraph, batch), program, given) if judged else ()
         track("write Verilog", 0, 0)
         build = write_build(qgraph, program, output)
     page = write_report(build, "compile")

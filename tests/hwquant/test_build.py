@@ -10,11 +10,12 @@ import pytest
 from hwquant_testing.small_networks import Net
 
 from hwquant import build as build_module
-from hwquant.build import FILES, MANIFEST, load_build, write_build
+from hwquant.build import EXTERNAL, FILES, MANIFEST, load_build, write_build
 from hwquant.errors import Damaged, HwquantError
 from hwquant.files import digest, places, sealed
 from hwquant.program import storage
 from hwquant.program.compiler import compile_network
+from hwquant.program.external import ExternalMemory
 
 
 @pytest.fixture
@@ -55,6 +56,25 @@ def test_a_build_is_replaced_whole_and_an_equal_one_left_alone(
     write_build(digits_qgraph, other, folder)
     assert load_build(folder).program.checksum == other.checksum
     assert os.listdir(tmp_path) == ["build"]
+
+
+def test_what_external_memory_holds_is_a_file_of_its_build(folder, digits_qgraph, digits_program):
+    program = compile_network(digits_qgraph, (4, 4), external=ExternalMemory(32))
+    write_build(digits_qgraph, program, folder)
+    assert set(contents(folder)) == {*FILES, EXTERNAL, MANIFEST}
+    assert (folder / EXTERNAL).read_bytes() == program.external_image.tobytes() != b""
+    assert load_build(folder).program.checksum == program.checksum
+    (folder / EXTERNAL).write_bytes(b"another")
+    with pytest.raises(Damaged, match=r"external\.bin is damaged"):
+        load_build(folder)
+    (folder / EXTERNAL).unlink()
+    with pytest.raises(Damaged, match=r"external\.bin is missing"):
+        load_build(folder)
+    write_build(digits_qgraph, digits_program, folder)
+    assert set(contents(folder)) == {*FILES, MANIFEST}
+    (folder / EXTERNAL).write_bytes(b"of nobody")
+    with pytest.raises(HwquantError, match=r"external\.bin does not belong to the build"):
+        load_build(folder)
 
 
 def test_an_empty_folder_is_filled(digits_qgraph, digits_program, tmp_path):
@@ -114,9 +134,9 @@ def test_a_folder_that_is_no_build_is_refused(folder, tmp_path):
 def test_a_newer_version_asks_for_an_update(folder):
     manifest = json.loads((folder / MANIFEST).read_text())
     manifest.pop("self")
-    (folder / MANIFEST).write_bytes(sealed({**manifest, "version": 2}))
+    (folder / MANIFEST).write_bytes(sealed({**manifest, "version": 3}))
     with pytest.raises(
-        HwquantError, match="has format version 2, this hwquant reads up to 1; update hwquant"
+        HwquantError, match="has format version 3, this hwquant reads up to 2; update hwquant"
     ):
         load_build(folder)
 

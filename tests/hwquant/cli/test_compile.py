@@ -4,7 +4,7 @@ import pytest
 from hwquant_testing.small_networks import Net
 
 from hwquant import hwq
-from hwquant.build import FILES, MANIFEST, PAGE, RECORD
+from hwquant.build import FILES, MANIFEST, PAGE, RECORD, load_build
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 
@@ -48,6 +48,23 @@ def test_text_for_people_names_the_verilog(hwquant, network, build):
         assert "digits on 4x8" in text
         assert "one inference" in text
         assert "memory bits" in text
+
+
+def test_weights_come_from_a_memory_outside_where_it_is_asked_for(hwquant, network, build, demo_folder):
+    options = ("--array", "4x4", "--external", "axi32", "--weight-depth", 256)
+    compiled = hwquant("compile", network, *options, "-o", build, "--json").json
+    program = load_build(build).program
+    assert (program.config.external_bits, program.config.weight_depth) == (32, 256)
+    assert compiled["cycles"] == timing(program).cycles
+    checked = hwquant(
+        *("simulate", build, "-d", demo_folder / "digits.npz", "-n", 2),
+        *("--simulator", "cxxrtl", "--layers", "--json"),
+    )
+    assert checked.status == 0
+    assert checked.json["mismatches"] == 0
+    refused = hwquant("compile", network, *options, "--board", "ulx3s-85f", "-o", build)
+    assert refused.status == 2
+    assert "compile without --board" in refused.stderr
 
 
 @pytest.mark.parametrize("offset", ["edge", "sum"])
