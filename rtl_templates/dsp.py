@@ -4,8 +4,9 @@ import itertools
 from dataclasses import dataclass
 from typing import Self
 
-from hwquant.program.array_shape import PRODUCT_STAGES, TAP_COLUMNS
+from hwquant.program.array_shape import TAP_COLUMNS
 from hwquant.program.config import ArrayConfig
+from hwquant.program.limits import PRODUCT_STAGES
 from hwquant.rtl_templates.facts import Facts
 from hwquant.rtl_templates.ports import array_rows
 from hwquant.rtl_templates.registered_product import PairedProduct, RegisteredProduct

@@ -3,7 +3,7 @@
 from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.array_shape import PRODUCT_STAGES
+from hwquant.program.limits import PRODUCT_STAGES
 from hwquant.rtl_templates.delay import check_latency
 from hwquant.rtl_templates.facts import Facts, Inside, Product
 from hwquant.rtl_templates.registered_product import RegisteredProduct, whole

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Value, signed
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.array_shape import PRODUCT_STAGES
+from hwquant.program.limits import PRODUCT_STAGES
 from hwquant.rtl_templates.facts import Facts
 
 

@@ -2,7 +2,7 @@
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
-from hwquant.program.array_shape import PRODUCT_STAGES
+from hwquant.program.limits import PRODUCT_STAGES
 from hwquant.program.widths import bits_for
 from hwquant.rtl_templates.facts import Facts
 from hwquant.rtl_templates.registered_product import RegisteredProduct, whole

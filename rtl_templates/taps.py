@@ -5,8 +5,8 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.array_shape import MIN_TAP_DELAY
 from hwquant.program.config import ArrayConfig
+from hwquant.program.limits import MIN_TAP_DELAY
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.delay import check_latency
 from hwquant.rtl_templates.facts import Facts, Inside, MemoryShape

@@ -2,7 +2,7 @@
 
 from amaranth.hdl import Module, Mux, Signal
 
-from hwquant.program.array_shape import PRODUCT_STAGES
+from hwquant.program.limits import PRODUCT_STAGES
 from hwquant.rtl_templates.delay import delayed
 from hwquant.rtl_templates.facts import Facts
 from hwquant.rtl_templates.registered_product import RegisteredProduct

@@ -115,11 +115,7 @@ class WeightLoader(Component):
         self.loadable = loadable
         self.word_bits = config.columns * config.slot_bits
         self.offset_row = array_rows(config) > config.rows
-        loading = (
-            {"words": In(stream.Signature(self.word_bits)), "missing": Out(1, init=bool(init))}
-            if loadable
-            else {}
-        )
+        loading = {"words": In(stream.Signature(self.word_bits)), "missing": Out(1, init=bool(init))}
         super().__init__(
             {
                 "rewind": In(1),
@@ -127,7 +123,7 @@ class WeightLoader(Component):
                 "offset": In(signed(config.offset_bits)),
                 "weights": Out(WeightPort(config)),
             }
-            | loading
+            | (loading if loadable else {})
             | ({"fill": In(FillPort(config.weight_depth, self.word_bits))} if config.external_bits else {})
         )
         self._loading = Loading(self.words.valid & self.missing, self.words.payload) if loadable else None

@@ -18,7 +18,7 @@ from hwquant.boards.families.flow import Executable, OpenFlow, RoutingJob, nextp
 from hwquant.boards.families.languages import lpf, megahertz, word
 from hwquant.boards.families.pll import Pll, PllPins, PllSettings
 from hwquant.boards.families.ram import NARROW, WIDE, LogicCost, Ram
-from hwquant.program.array_shape import PRODUCT_STAGES
+from hwquant.program.limits import PRODUCT_STAGES
 from hwquant.rtl_templates.dsp import DspBlocks
 from hwquant.rtl_templates.facts import Facts, Product
 from hwquant.rtl_templates.paired_product import PackedProduct

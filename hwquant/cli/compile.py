@@ -11,7 +11,7 @@ from hwquant.cli.common import Command, emit, json_option, write_report
 from hwquant.cli.progress import progress
 from hwquant.cli.tables import hardware_table, layer_table
 from hwquant.errors import HwquantError
-from hwquant.program.array_shape import EXTERNAL_BITS
+from hwquant.program.limits import EXTERNAL_BITS
 from hwquant.progress import Progress
 
 if TYPE_CHECKING:
@@ -141,7 +141,9 @@ def compile(
     target = load_board(board) if board else None
     memory = external_memory(external)
     if memory and target:
-        raise HwquantError("--external makes a core for a design of yours: compile without --board, for an --array")
+        raise HwquantError(
+            "--external makes a core for a design of yours: compile without --board, for an --array"
+        )
     check_target(output)
     qgraph = hwq.load(network)
     given = {name: value for name, value in limits.items() if value is not None}

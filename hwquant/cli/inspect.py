@@ -9,13 +9,12 @@ import click
 from rich.console import RenderableType
 
 from hwquant.cli.common import emit, json_option, load_network
-from hwquant.cli.compile import limit_options, offset_option
+from hwquant.cli.compile import external_memory, external_option, limit_options, offset_option
 from hwquant.cli.passes import build_passes, inspect_pass, network_passes
 from hwquant.cli.reading import Reading, reading_options
 from hwquant.cli.tables import hardware_table, history_lines, host_lines, layer_table, network_table
 from hwquant.describe import describe
 from hwquant.errors import HwquantError
-from hwquant.program.array_shape import EXTERNAL_BITS
 from hwquant.program.listing import PASSES
 
 if TYPE_CHECKING:
@@ -38,12 +37,7 @@ if TYPE_CHECKING:
 @click.option("--layer", metavar="NAME", help="With --pass: what belongs to this layer alone.")
 @offset_option
 @limit_options
-@click.option(
-    "--external",
-    type=click.Choice([str(bits) for bits in EXTERNAL_BITS]),
-    help="With --pass, of a network: the width of a port to external memory, where weights lie and what does not fit "
-    "into --activation-depth words.",
-)
+@external_option
 @reading_options
 @json_option
 def inspect(
@@ -53,7 +47,7 @@ def inspect(
     array: str | None,
     layer: str | None,
     offset: OffsetChoice,
-    external: str | None,
+    external: str,
     reading: Reading,
     as_json: bool,
     **limits: int | None,
@@ -64,7 +58,7 @@ def inspect(
     compiler makes of a .hwq file, or made for a build, on the way to a program.
     """
     given = {key: value for key, value in limits.items() if value is not None}
-    hardware = array is not None or offset != "auto" or bool(given) or external is not None
+    hardware = array is not None or offset != "auto" or bool(given) or external != "none"
     if name is None and (hardware or layer is not None):
         raise HwquantError(
             "--array, --layer, --offset, --external and the limits of memories are for a pass of the compiler: "
@@ -80,7 +74,11 @@ def inspect(
             )
         if not what.is_dir() and array is None:
             raise HwquantError("--pass takes a build, or a .hwq file and --array RxC")
-        passes = build_passes(what) if array is None else network_passes(what, array, offset, given, external)
+        passes = (
+            build_passes(what)
+            if array is None
+            else network_passes(what, array, offset, given, external_memory(external))
+        )
         result, table = inspect_pass(passes, name, layer)
         output: list[RenderableType] = [table]
     elif what.is_dir():

@@ -17,6 +17,7 @@ from hwquant.printable import printable
 
 if TYPE_CHECKING:
     from hwquant.program.compiler import Compilation
+    from hwquant.program.external import ExternalMemory
     from hwquant.program.listing import Listing, PassName
     from hwquant.program.sizing import OffsetChoice
 
@@ -26,18 +27,16 @@ def network_passes(
     array: str,
     offset: OffsetChoice,
     limits: Mapping[str, int],
-    external: str | None = None,
+    external: ExternalMemory | None = None,
 ) -> Compilation:
-    """The passes over the network of a .hwq file, for an array such as "8x8", and a port of so many bits, if any."""
+    """The passes over the network of a .hwq file, for an array such as "8x8", and a memory outside, if any."""
     from hwquant import hwq
     from hwquant.program.compiler import Compilation, lowered_network
-    from hwquant.program.external import ExternalMemory
     from hwquant.program.sides import parse_array
     from hwquant.program.sizing import Requirements
 
     qgraph = hwq.load(network)
-    memory = ExternalMemory(int(external)) if external else None
-    requirements = Requirements(parse_array(array), offset, limits, external=memory)
+    requirements = Requirements(parse_array(array), offset, limits, external=external)
     return Compilation(qgraph, lowered_network(qgraph), requirements)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from hwquant.errors import HwquantError
 from hwquant.program.latencies import Latencies
+from hwquant.program.limits import EXTERNAL_BITS, LIMITS, PRODUCT_STAGES
 from hwquant.program.raw_inputs import RawInput, beat_values
-from hwquant.program.sides import MAX_ARRAYS, Array, check_array, short_array
+from hwquant.program.sides import Array, check_array, short_array
 from hwquant.program.widths import bits_for
-from hwquant.qgraph import MOST_TABLE_BITS
 
 OffsetMode = Literal["none", "edge", "sum"]
 """Where a weight's integer offset is added: nowhere, where weights enter the array, or in a column that sums."""
@@ -32,47 +32,6 @@ PACKINGS = (1, 2, 4, 8)
 
 TAP_COLUMNS = 3
 """Kernel columns that a depthwise tile covers: so many rows of the array for each kernel row."""
-
-MIN_TAP_DELAY = 3
-"""Least delay of a line memory: write, read, register."""
-
-PRODUCT_STAGES = 2
-"""Stages of a product in a processing element. Programs of the first version have one, and keep their cycles."""
-
-EXTERNAL_BITS = (16, 32, 64, 128)
-"""Widths that the port to external memory may have."""
-
-LIMITS = {
-    "activation_bits": (2, 24),
-    "weight_bits": (1, 8),
-    "weight_slot_bits": (0, 32),
-    "adjusted_bits": (1, 18),
-    "offset_bits": (1, 18),
-    "accumulator_bits": (8, 48),
-    "bias_bits": (0, 48),
-    "bias_zeros": (0, 47),
-    "accumulator_depth": (1, 1 << 16),
-    "multiplier_bits": (0, 18),
-    "product_bits": (0, 8),
-    "product_stages": (1, PRODUCT_STAGES),
-    "shift_bits": (1, 6),
-    "least_shift": (0, 62),
-    "coordinate_bits": (2, 16),
-    "block_steps": (1, 1 << 24),
-    "tap_depth": (MIN_TAP_DELAY, 1 << 16),
-    "table_bits": (0, MOST_TABLE_BITS),
-    "tables": (0, 1 << 8),
-    "arrays": (1, MAX_ARRAYS),
-    "strip_bits": (0, 16),
-    "external_address_bits": (0, 32),
-    "half_depth": (0, 1 << 24),
-    "activation_depth": (2, 1 << 24),
-    "weight_depth": (2, 1 << 24),
-    "parameter_depth": (2, 1 << 24),
-    "program_depth": (2, 1 << 24),
-}
-"""Least and greatest value of what :class:`~hwquant.program.config.ArrayConfig` holds beside the sides; no array has
-more."""
 
 
 @dataclass(frozen=True)

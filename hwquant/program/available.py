@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hwquant.errors import DoesNotFit, Unsupported
-from hwquant.program.array_shape import LIMITS, ArrayShape
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.config import ArrayConfig
+from hwquant.program.limits import LIMITS
 from hwquant.program.raw_inputs import whole
 
 REMEDY = {

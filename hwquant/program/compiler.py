@@ -16,7 +16,7 @@ emitted  :func:`~hwquant.program.emission.emit`, then
          :func:`~hwquant.program.overlap.with_waits`, ``drop_redundant_sets``,
          :func:`~hwquant.program.marks.with_marks`                              the schedule, the array's shape
 images   :func:`~hwquant.program.images.make_images`                            the schedule, the array's shape
-sized    :func:`~hwquant.program.sizing.measure`, then ``size``                 what all of these need
+sized    :func:`~hwquant.program.needs.measure`, ``sizing.size``                what all of these need
 ======== ====================================================================== ===================================
 """
 
@@ -43,6 +43,7 @@ from hwquant.program.lowering import lower
 from hwquant.program.mapping import NO_PIECES, MappedLayer, map_layers, packings
 from hwquant.program.marks import Mark, transfers, with_marks
 from hwquant.program.moves import BUFFER, Moved, with_moves
+from hwquant.program.needs import measure, parameter_bits
 from hwquant.program.overlap import with_waits
 from hwquant.program.placement import Placed, place
 from hwquant.program.planner import halves, plan_steps
@@ -51,14 +52,7 @@ from hwquant.program.raw_choice import PackInput, map_with_inputs
 from hwquant.program.raw_inputs import RawInput
 from hwquant.program.schedule import LayerSchedule, make_schedule
 from hwquant.program.sides import Array
-from hwquant.program.sizing import (
-    DSP_OPERAND_BITS,
-    OffsetChoice,
-    Requirements,
-    measure,
-    parameter_bits,
-    size,
-)
+from hwquant.program.sizing import DSP_OPERAND_BITS, OffsetChoice, Requirements, size
 from hwquant.program.statistics import layer_info
 from hwquant.program.steps import Compute, Plan
 from hwquant.program.strips import Divided, divide

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hwquant.errors import HwquantError
-from hwquant.program.array_shape import EXTERNAL_BITS
+from hwquant.program.limits import EXTERNAL_BITS
 
 BURST = 64
 """Most beats of a burst: it ends where the address in beats is a multiple, so that none leaves a page of 4 KiB."""

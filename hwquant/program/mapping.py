@@ -10,10 +10,11 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hwquant.program.array_shape import MIN_TAP_DELAY, TAP_COLUMNS, ArrayShape
+from hwquant.program.array_shape import TAP_COLUMNS, ArrayShape
 from hwquant.program.input_packing import input_packings, packed_term
 from hwquant.program.layers import ArrayLayer
 from hwquant.program.layout import WindowPacking
+from hwquant.program.limits import MIN_TAP_DELAY
 from hwquant.program.odd_weights import fill_lanes, without_odd
 from hwquant.program.sequence_taps import plan_sequence_taps
 from hwquant.program.taps import MAX_LINES, TapPlan, plan_taps

@@ -14,20 +14,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.errors import DoesNotFit, HwquantError
+from hwquant.errors import DoesNotFit
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.available import REMEDY
 from hwquant.program.config import LEAST_ADDRESS_BITS, ArrayConfig
-from hwquant.program.external import BURST, ExternalMemory
-from hwquant.program.isa import QUEUE, Instruction, MoveKind, Opcode
+from hwquant.program.external import ExternalMemory
+from hwquant.program.fetched_tiles import Tiles, chunks, passes, split, stored_once
+from hwquant.program.isa import Instruction, MoveKind, Opcode
 from hwquant.program.marks import ActivationMove, Mark
-from hwquant.program.weight_format import WeightFormat
+from hwquant.program.move_queue import Move, MoveQueue, Outside
 from hwquant.program.widths import index_bits
 
 BUFFER = 2048
@@ -38,9 +38,6 @@ RING = 256
 
 PARTS = 4
 """Chunks that the weight memory holds at least, where tiles are small enough."""
-
-AT_ONCE = ("first", "parameters", "offsets", "source", "layer")
-"""Flags of a TILE that are those of the first of repeated tiles."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,86 +57,6 @@ class Moved:
     code: tuple[Instruction, ...]
     weights: NDArray[np.int16 | np.int32]
     sizes: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class Outside:
-    """What is outside, in beats: weights from 0, then parameters, then activations.
-
-    Attributes
-    ----------
-    weight_beats, parameter_beats, activation_beats : int
-        Beats of a word.
-    weights, parameters, activations : int
-        Words.
-    """
-
-    weight_beats: int
-    parameter_beats: int
-    activation_beats: int
-    weights: int
-    parameters: int
-    activations: int
-
-    @property
-    def first_parameter(self) -> int:
-        """Where the parameters begin: at a whole burst."""
-        return -(-self.weights * self.weight_beats // BURST) * BURST
-
-    @property
-    def first_activation(self) -> int:
-        """Where activations begin: at a whole burst."""
-        end = self.first_parameter + self.parameters * self.parameter_beats
-        return -(-end // BURST) * BURST
-
-    @property
-    def beats(self) -> int:
-        """Beats in all."""
-        return self.first_activation + self.activations * self.activation_beats
-
-
-@dataclass(eq=False)
-class _Tiles:
-    """Tiles with one instruction, and what they read.
-
-    Attributes
-    ----------
-    code : list of Instruction
-        REPEAT, if there are several, and TILE.
-    start, words : int
-        Their weights, as if all passes lay one behind the other; no words for a product.
-    parameters : bool
-        They read the parameters of their column block.
-    """
-
-    code: list[Instruction]
-    start: int
-    words: int
-    parameters: bool
-
-
-@dataclass(eq=False)
-class _Move:
-    """A move.
-
-    Attributes
-    ----------
-    kind : MoveKind
-        What is moved.
-    external, address, count : int
-        Beat outside, address inside, and number of words.
-    after : int
-        The last tiles that use what it overwrites; -1 for none.
-    need : int
-        The first tiles that use it.
-    """
-
-    kind: MoveKind
-    external: int
-    address: int
-    count: int
-    after: int
-    need: int
 
 
 @dataclass(eq=False)
@@ -214,8 +131,8 @@ def with_moves(
     DoesNotFit
         A memory is too small for a tile, or the image for the memory outside.
     """
-    largest, passes = _passes(code, shape)
-    starts, real, unique = _stored_once(passes, weights)
+    largest, found = passes(code, shape)
+    starts, real, unique = stored_once(found, weights)
     deepest = config.weight_depth if config else limits.get("weight_depth", max(2 * largest, BUFFER))
     depth = max(2, min(deepest, len(unique)))
     _check("weight_depth", largest, deepest)
@@ -223,8 +140,8 @@ def with_moves(
     ring = config.parameter_depth if config else max(2, ring)
     _check("parameter_depth", shape.columns, ring)
     most = max(largest, depth // PARTS)
-    bounds = _chunks(passes, most)
-    items = list(_split(code, shape, bounds))
+    bounds = chunks(found, most)
+    items = list(split(code, shape, bounds))
     outside = Outside(
         shape.word_beats(shape.columns * shape.slot_bits),
         shape.word_beats(parameter_bits),
@@ -245,7 +162,7 @@ def with_moves(
     bits = max(LEAST_ADDRESS_BITS, index_bits(outside.beats))
     sizes = {"weight_depth": depth, "parameter_depth": ring, "external_address_bits": bits}
     plan = _Plan(outside, _Buffer(depth), most, ring, shape.columns)
-    for number, tiles in enumerate(item for item in items if isinstance(item, _Tiles)):
+    for number, tiles in enumerate(item for item in items if isinstance(item, Tiles)):
         if tiles.parameters:
             plan.use_parameters(number)
         if tiles.words:
@@ -267,127 +184,6 @@ def _check(resource: str, needed: int, available: int) -> None:
             available=available,
             remedy=REMEDY[resource],
         )
-
-
-def _tiles(code: Sequence[Instruction | Mark], shape: ArrayShape) -> Iterator[tuple[int, int, int, int, int]]:
-    """The tiles of instructions: number of the instruction, count, words of each, words before the first, and start.
-
-    A product's have no words. The start is that of a memory with all passes, one behind the other.
-    """
-    pointer = mark = 0
-    repeat, form = 0, WeightFormat()
-    for number, instruction in enumerate(code):
-        if not isinstance(instruction, Instruction):
-            continue
-        values = instruction.values
-        if instruction.opcode is Opcode.REPEAT:
-            repeat = values["count"]
-        elif instruction.opcode is Opcode.FORMAT:
-            form = WeightFormat.of(1 << values["packing"], shape)
-        elif instruction.opcode is Opcode.TILE:
-            if values.get("product"):
-                yield number, 1, 0, 0, pointer
-                continue
-            if values["first"] and values["parameters"]:
-                mark = pointer
-            elif values["first"]:
-                pointer = mark
-            words, offsets = form.words(shape), values["offsets"]
-            yield number, repeat + 1, words, offsets, pointer
-            pointer += (repeat + 1) * words + offsets
-            repeat = 0
-
-
-def _passes(code: Sequence[Instruction | Mark], shape: ArrayShape) -> tuple[int, list[list[int]]]:
-    """The words of the largest tile; of each column pass, where its tiles begin and where the last one ends."""
-    largest, passes = 0, list[list[int]]()
-    for number, count, words, offsets, start in _tiles(code, shape):
-        if not words:
-            continue
-        largest = max(largest, words + offsets)
-        tile = code[number]
-        assert isinstance(tile, Instruction)
-        values = tile.values
-        if values["first"] and values["parameters"]:
-            passes.append([start])
-        if start < passes[-1][-1]:
-            continue  # another pixel block
-        ends = [start + offsets + k * words for k in range(1, count + 1)]
-        passes[-1] += ends
-    return largest, passes
-
-
-def _stored_once(
-    passes: Sequence[Sequence[int]], weights: NDArray[np.int16 | np.int32]
-) -> tuple[list[int], list[int], NDArray[np.int16 | np.int32]]:
-    """Where passes begin in order of use, where they are stored, and what is stored: equal ones once."""
-    if (passes[-1][-1] if passes else 0) != len(weights):
-        raise HwquantError("the tiles of the program do not read all of the weights once")
-    places: dict[bytes, int] = {}
-    parts, real, end = [], list[int](), 0
-    for tiles in passes:
-        words = weights[tiles[0] : tiles[-1]]
-        key = words.tobytes()
-        if key not in places:
-            places[key] = end
-            parts.append(words)
-            end += len(words)
-        real.append(places[key])
-    return [tiles[0] for tiles in passes], real, np.concatenate(parts) if parts else weights
-
-
-def _chunks(passes: Sequence[Sequence[int]], most: int) -> list[int]:
-    """Where chunks begin, in order of use, and the end of the last one: whole tiles, so many words at most."""
-    bounds = []
-    for tiles in passes:
-        begin = tiles[0]
-        bounds.append(begin)
-        for before, end in pairwise(tiles[1:]):
-            if end - begin > most:
-                begin = before
-                bounds.append(begin)
-    return [*bounds, passes[-1][-1]] if passes else bounds
-
-
-def _split(
-    code: Sequence[Instruction | Mark], shape: ArrayShape, bounds: Sequence[int]
-) -> Iterator[Instruction | Mark | _Tiles]:
-    """The program with its tiles as objects, those of different chunks apart."""
-    found = {number: rest for number, *rest in _tiles(code, shape)}
-    repeat: Instruction | None = None
-    for number, instruction in enumerate(code):
-        if not isinstance(instruction, Instruction):
-            yield instruction
-        elif instruction.opcode is Opcode.REPEAT:
-            repeat = instruction
-        elif instruction.opcode is not Opcode.TILE:
-            yield instruction
-        else:
-            count, words, offsets, start = found[number]
-            done, step = 0, repeat.values["step"] if repeat else 0
-            while done < count:
-                begin = start + done * words + (offsets if done else 0)
-                some = count
-                if words:
-                    room = bounds[bisect_right(bounds, begin)] - begin - (0 if done else offsets)
-                    some = min(count - done, room // words)
-                yield _part(
-                    instruction, step, done, some, count, begin, some * words + (0 if done else offsets)
-                )
-                done += some
-            repeat = None
-
-
-def _part(tile: Instruction, step: int, done: int, some: int, count: int, start: int, words: int) -> _Tiles:
-    """Some of the tiles of an instruction, behind ``done`` others of it."""
-    values = {**tile.values, "address": tile.values["address"] + done * step}
-    if done:
-        values |= dict.fromkeys(AT_ONCE, 0)
-    values["last"] = int(tile.values["last"] and done + some == count)
-    code = [replace(tile, values=values)]
-    if some > 1:
-        code.insert(0, Instruction(Opcode.REPEAT, {"count": some - 1, "step": step}))
-    return _Tiles(code, start, words, bool(values["parameters"]))
 
 
 class _Plan:
@@ -412,7 +208,7 @@ class _Plan:
         self.most = most
         self.ring = ring
         self.columns = columns
-        self.moves: list[_Move] = []
+        self.moves: list[Move] = []
         self.needs: dict[int, int] = {}  # by number of tiles: the latest move that they use
         self.addresses: dict[int, int] = {}  # by number of tiles: where their weights are
         self._buffer = buffer
@@ -453,11 +249,11 @@ class _Plan:
             self.moves[found].after = max(after, self.moves[found].after)
         else:
             found = self._latest[kind] = len(self.moves)
-            self.moves.append(_Move(kind, external, address, count, after, number))
+            self.moves.append(Move(kind, external, address, count, after, number))
         self.needs[number] = max(found, self.needs.get(number, 0))
         return found
 
-    def _joins(self, move: _Move, external: int, address: int, count: int, after: int) -> bool:
+    def _joins(self, move: Move, external: int, address: int, count: int, after: int) -> bool:
         """Whether words that follow those of a move can be moved with them: before the input, or in few words."""
         beats = {MoveKind.WEIGHTS: self.outside.weight_beats}.get(move.kind, self.outside.parameter_beats)
         follows = (external, address) == (move.external + move.count * beats, move.address + move.count)
@@ -466,13 +262,13 @@ class _Plan:
         most = self.most if move.kind is MoveKind.WEIGHTS else self.ring // 2
         return follows and move is self.moves[-1] and move.count + count <= most and after < move.need
 
-    def emit(self, items: Sequence[Instruction | Mark | _Tiles]) -> Iterator[Instruction]:
+    def emit(self, items: Sequence[Instruction | Mark | Tiles]) -> Iterator[Instruction]:
         """The program with moves, and what waits for them."""
-        queue = _Queue(self)
+        queue = MoveQueue(self.moves, self.outside)
         number, pointer = 0, -1
         yield from queue.begin()
         for item in items:
-            if isinstance(item, _Tiles):
+            if isinstance(item, Tiles):
                 yield from queue.need(self.needs.get(number, -1))
                 if item.words:
                     if self.addresses[number] != pointer:
@@ -489,74 +285,3 @@ class _Plan:
                 yield item
             else:
                 yield from queue.await_activations(item.moves)
-
-
-class _Queue:
-    """The queue of moves while the program goes on, as far as it is known.
-
-    Parameters
-    ----------
-    plan : _Plan
-        The moves of weights and parameters.
-
-    Attributes
-    ----------
-    queued : int
-        Moves of all kinds that have been queued.
-    """
-
-    def __init__(self, plan: _Plan):
-        self.plan = plan
-        self.queued = 0
-        self._known = 0  # so many moves are complete for sure
-        self._order: list[int] = []  # of weights and parameters: number among all moves
-        self._activations: list[int] = []  # likewise
-
-    def begin(self) -> Iterator[Instruction]:
-        """Queue what overwrites nothing: all of it, as the input waits for it anyway."""
-        for move in self.plan.moves:
-            if move.after >= 0:
-                return
-            yield from self._fetch()
-
-    def ahead(self, tiles: int) -> Iterator[Instruction]:
-        """Queue what may be behind so many tiles: not much, as it has room inside already."""
-        moves = self.plan.moves
-        while len(self._order) < len(moves) and moves[len(self._order)].after < tiles:
-            yield from self._fetch()
-
-    def need(self, move: int) -> Iterator[Instruction]:
-        """Make sure that a move of weights or parameters is complete."""
-        while len(self._order) <= move:
-            yield from self._fetch()
-        if move >= 0:
-            yield from self.wait(self._order[move])
-
-    def activations(self, mark: ActivationMove) -> Iterator[Instruction]:
-        """Queue a load or a store."""
-        outside = self.plan.outside
-        external = outside.first_activation + mark.first * outside.activation_beats
-        self._activations.append(self.queued)
-        yield from self._queue(mark.kind, external, mark.address, mark.count)
-
-    def await_activations(self, moves: int) -> Iterator[Instruction]:
-        """Make sure that so many loads and stores are complete."""
-        if moves:
-            yield from self.wait(self._activations[moves - 1])
-
-    def wait(self, number: int) -> Iterator[Instruction]:
-        """Make sure that a move, and all before it, are complete."""
-        if number >= self._known:
-            yield Instruction(Opcode.WAIT, {"moves": self.queued - 1 - number})
-            self._known = number + 1
-
-    def _fetch(self) -> Iterator[Instruction]:
-        move = self.plan.moves[len(self._order)]
-        self._order.append(self.queued)
-        yield from self._queue(move.kind, move.external, move.address, move.count)
-
-    def _queue(self, kind: MoveKind, external: int, address: int, count: int) -> Iterator[Instruction]:
-        yield Instruction(Opcode.EXTERNAL, {"address": external})
-        yield Instruction(Opcode.MOVE, {"kind": int(kind), "address": address, "count": count})
-        self.queued += 1
-        self._known = max(self._known, self.queued - QUEUE)

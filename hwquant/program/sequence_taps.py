@@ -11,8 +11,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from hwquant.graph import Shape
-from hwquant.program.array_shape import MIN_TAP_DELAY, TAP_COLUMNS
+from hwquant.program.array_shape import TAP_COLUMNS
 from hwquant.program.layers import ArrayLayer, ArrayTerm
+from hwquant.program.limits import MIN_TAP_DELAY
 from hwquant.program.taps import Filter, TapPlan
 
 NEAREST = TAP_COLUMNS + MIN_TAP_DELAY

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwquant.graph import Shape
-from hwquant.program.array_shape import MIN_TAP_DELAY, TAP_COLUMNS, ArrayShape
+from hwquant.program.array_shape import TAP_COLUMNS, ArrayShape
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.layout import Placement
+from hwquant.program.limits import MIN_TAP_DELAY
 from hwquant.program.tiling import ColumnBlock, Tile
 from hwquant.qgraph import IntArray
 

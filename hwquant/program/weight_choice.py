@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from hwquant.program.array_shape import LIMITS, PACKINGS, ArrayShape
+from hwquant.program.array_shape import PACKINGS, ArrayShape
 from hwquant.program.layers import ArrayTerm
+from hwquant.program.limits import LIMITS
 from hwquant.program.schedule import LayerSchedule
 from hwquant.program.weight_format import weight_format
 from hwquant.program.window_sums import revisits_early

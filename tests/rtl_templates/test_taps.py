@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hwquant_testing.clocked import interact
 
-from hwquant.program.array_shape import MIN_TAP_DELAY
 from hwquant.program.config import ArrayConfig
+from hwquant.program.limits import MIN_TAP_DELAY
 from hwquant.rtl_templates.taps import TapLines
 
 

@@ -117,12 +117,12 @@ def test_bands_are_shown_for_a_memory_that_is_too_small(hwquant, tmp_path):
     save_network(net.build(), tmp_path / "net.hwq")
     arguments = ("inspect", tmp_path / "net.hwq", "--array", "4x4", "--pass", "bands")
     assert {row["output"] for row in hwquant(*arguments, "--json").json["rows"]} == {"inside"}
-    small = (*arguments, "--external", 32, "--activation-depth", 256)
+    small = (*arguments, "--external", "axi32", "--activation-depth", 256)
     result = hwquant(*small, "--json").json
     assert result["outside"] > 0
     assert [(row["output"], row["bands"] > 1) for row in result["rows"]] == [("outside", True)]
     assert "bound by" in hwquant(*small).stdout
-    hwquant("inspect", tmp_path / "net.hwq", "--external", 32).fails("--pass")
+    hwquant("inspect", tmp_path / "net.hwq", "--external", "axi32").fails("--pass")
 
 
 @pytest.mark.parametrize("name", PASSES)
