@@ -237,9 +237,10 @@ class SdramController(Component):
 def sdram_timings(chip: SdramChip, hertz: float) -> tuple[MemoryTiming, MemoryTiming]:
     """The quickest and the slowest memory that a chip behind :class:`SdramController` is to an accelerator.
 
-    Cycles of an inference lie between those of the two. The numbers are those of LiteDRAM's controller with the chip's
-    times, simulated (tests/sim/test_sdram.py): a beat a cycle within a row; a row's change and a turn from reading to
-    writing take ``gap`` at most; a refresh comes when it is due, and rows are opened again after it.
+    Cycles of an inference are expected between those of the two. The numbers come from a simulation of LiteDRAM's
+    controller for the MT48LC16M16A2-75 at 100 MHz (tests/sim/test_sdram.py); for other chips and clocks they follow
+    the chip's times, and were not measured. A row's change and a turn between reading and writing take ``gap`` at most;
+    a refresh comes when it is due, and rows are opened again after it.
     """
     commands = chip.cas_latency(hertz) + PINS_DELAY
     rows = chip.cycles(chip.t_rp, hertz) + chip.cycles(chip.t_rcd, hertz)
