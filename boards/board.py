@@ -19,6 +19,8 @@
     hertz = 25_000_000
     attributes = {IO_TYPE = "LVCMOS33"}
 
+    [memory]                                        # the board's SDRAM, see hwquant.boards.sdram
+
 Nothing of a file is code: every field is held against what the tools that it reaches take as a value (``FIELDS``, and
 those of :mod:`hwquant.boards.pins`), and quoted where it is written (:mod:`hwquant.boards.families.languages`).
 """
@@ -41,6 +43,7 @@ from hwquant.boards.fields import Field, anything, check, integer, listed, numbe
 from hwquant.boards.pins import FIELDS as PIN_FIELDS
 from hwquant.boards.pins import LINK_PINS, PINS, LinkKind, check_distinct, read_pin
 from hwquant.boards.platforms import from_amaranth
+from hwquant.boards.sdram import BoardMemory, read_memory
 from hwquant.errors import Damaged, HwquantError, Unsupported
 from hwquant.files import read_ordinary
 from hwquant.link.protocol import LARGE, Window
@@ -76,6 +79,7 @@ FIELDS: Mapping[str, Field] = {
         'a platform of amaranth-boards, such as "ulx3s:ULX3S_85F_Platform"',
     ),
     "pins": anything(dict, "a table, such as [pins.clock]"),
+    "memory": anything(dict, "a table"),
 }
 """Fields of a board file; device, package, speed and part are looked up, and pins checked one by one."""
 
@@ -115,6 +119,8 @@ class Board:
         Clock of the accelerator in MHz that is tried first.
     programmer : str
         Name of the board in openFPGALoader; "" where it does not know the board.
+    memory : BoardMemory or None
+        Its SDRAM, which builds for the board do not use yet.
     """
 
     name: str
@@ -131,6 +137,7 @@ class Board:
     latency_ms: float = LATENCY_MS
     target_mhz: float = 0.0
     programmer: str = ""
+    memory: BoardMemory | None = None
 
     def __post_init__(self) -> None:
         path_name(self.name, "a board")
@@ -289,6 +296,10 @@ def parse_board(name: str, content: str, where: str) -> Board:
         raise HwquantError(
             f"{where}: pin clock: hertz must be {PIN_FIELDS['clock']['hertz'].must}, and is missing"
         )
+    memory = None
+    if "memory" in values:
+        memory = read_memory(values["memory"], device.family if device else None, f"{where}: memory")
+        check_distinct({**pins, **memory.pins}, where)
     board = Board(
         name=name,
         title=values["title"],
@@ -303,6 +314,7 @@ def parse_board(name: str, content: str, where: str) -> Board:
         latency_ms=float(values.get("latency_ms", LATENCY_MS)),
         target_mhz=float(values.get("target_mhz", clock_hz / 1e6)),
         programmer=values.get("programmer", ""),
+        memory=memory,
     )
     if board.link not in board.links:
         raise Unsupported(
