@@ -262,6 +262,11 @@ class WithSdram(Component):
         The clock.
     init : Sequence of int
         Contents of the memory.
+
+    Members
+    -------
+    broken : Out(len(Rule))
+        Rules of the chip's data sheet that have been broken, a bit each.
     """
 
     def __init__(self, accelerator: Accelerator, chip: SdramChip, hertz: float, init: Sequence[int] = ()):
