@@ -103,6 +103,23 @@ class SdramPort(Signature):
         )
 
 
+def initialization(chip: SdramChip, hertz: float) -> list[tuple[int, int, int]]:
+    """List what initializes a chip at a clock: command, address, and the cycles until what follows.
+
+    Raises
+    ------
+    Unsupported
+        The chip does not bear the clock.
+    """
+    refresh = chip.cycles(chip.t_rfc, hertz)
+    return [
+        (NOTHING, 0, chip.cycles(chip.power_up, hertz)),
+        (PRECHARGE, ALL_BANKS, chip.cycles(chip.t_rp, hertz)),
+        *[(REFRESH, 0, refresh)] * REFRESHES,
+        (MODE, chip.cas_latency(hertz) << 4, max(MODE_CYCLES, QUIET)),
+    ]
+
+
 class SdramController(Component):
     """An SDR SDRAM as a memory behind AXI4.
 
@@ -150,22 +167,11 @@ class SdramController(Component):
         """Files of Verilog that the controller needs, by name."""
         return {f"{CORE}.v": core_verilog(self.chip, self.hertz)}
 
-    def steps(self) -> list[tuple[int, int, int]]:
-        """List what initializes the chip: command, address, and the cycles until what follows."""
-        chip, hertz = self.chip, self.hertz
-        refresh = chip.cycles(chip.t_rfc, hertz)
-        return [
-            (NOTHING, 0, chip.cycles(chip.power_up, hertz)),
-            (PRECHARGE, ALL_BANKS, chip.cycles(chip.t_rp, hertz)),
-            *[(REFRESH, 0, refresh)] * REFRESHES,
-            (MODE, self.cas_latency << 4, max(MODE_CYCLES, QUIET)),
-        ]
-
     def elaborate(self, platform: object) -> Module:
         """Build what initializes the chip, and connect LiteDRAM's controller."""
         m = Module()
         chip, port, pins = self.chip, self.port, self.pins
-        steps = self.steps()
+        steps = initialization(chip, self.hertz)
         step = Signal(range(len(steps) + 1))
         left = Signal(range(max(wait for _, _, wait in steps)), init=steps[0][2] - 1)
         command, address = Signal(len(COMMANDS), init=NOTHING), Signal(chip.address_bits)

@@ -166,7 +166,10 @@ def with_version(folder, version):
 
 def test_a_newer_build_is_refused_and_says_what_to_do(stored):
     with_version(stored / "build", build.VERSION + 1)
-    with pytest.raises(HwquantError, match=r"build has format version 2, .* reads up to 1; update hwquant"):
+    with pytest.raises(
+        HwquantError,
+        match=f"build has format version {build.VERSION + 1}, .* reads up to {build.VERSION}; update hwquant",
+    ):
         hwquant.load_build(stored / "build")
 
 

@@ -40,7 +40,7 @@ def test_a_job_is_a_tile_with_its_pixels_and_its_offset():
     assert {name: job[name].shape for name in tile.members} == {
         name: tile[name].shape for name in tile.members
     }
-    assert set(job.members) - set(tile.members) == {"count", "offset"}
+    assert set(job.members) - set(tile.members) == {"count", "offset", "weights"}
     value = job.const({"count": CONFIG.accumulator_depth, "offset": -(1 << (CONFIG.offset_bits - 1))})
     assert (value["count"], value["offset"]) == (33, -64)
 

@@ -6,7 +6,14 @@ import pytest
 
 from hwquant.errors import MissingPackage, ToolStopped, Unsupported
 from hwquant.rtl_templates import sdram
-from hwquant.rtl_templates.sdram import MODE, PRECHARGE, REFRESH, SdramController, core_verilog, sdram_timings
+from hwquant.rtl_templates.sdram import (
+    MODE,
+    PRECHARGE,
+    REFRESH,
+    core_verilog,
+    initialization,
+    sdram_timings,
+)
 from hwquant.rtl_templates.sdram_chips import REFRESHES, SDRAMS
 
 MICRON = SDRAMS["MT48LC16M16A2-75"]
@@ -42,7 +49,7 @@ def test_where_litedram_stops_the_error_says_why(monkeypatch):
 @pytest.mark.parametrize(("hertz", "cas"), [(25e6, 2), (100e6, 2), (100.1e6, 3), (133e6, 3)])
 def test_the_clock_chooses_the_cas_latency(hertz, cas):
     assert MICRON.cas_latency(hertz) == cas
-    *before, (command, address, _) = SdramController(MICRON, hertz).steps()
+    *before, (command, address, _) = initialization(MICRON, hertz)
     assert (command, address) == (MODE, cas << 4), "bursts of one word, in order"
     assert [code for code, _, _ in before].count(REFRESH) == REFRESHES
     assert before[1][:2] == (PRECHARGE, 1 << 10)
@@ -51,7 +58,7 @@ def test_the_clock_chooses_the_cas_latency(hertz, cas):
 
 def test_a_clock_that_the_chip_does_not_bear_is_refused():
     with pytest.raises(Unsupported, match="133 MHz, not 150 MHz"):
-        SdramController(MICRON, 150e6)
+        initialization(MICRON, 150e6)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,6 @@ def test_a_tuned_candidate_stands_beside_the_one_that_it_was(result, few):
         assert [node.terms[0].bits for node in network.nodes if isinstance(node, Layer)] == list(
             item.bits.values()
         )
-    assert any(item.measures["accuracy"] > item.untrained for item in tuned)
 
 
 def test_the_front_has_the_better_of_both(result):
