@@ -1,7 +1,5 @@
 """SDR SDRAM chips: how large they are, and the times of their data sheets."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
