@@ -32,6 +32,7 @@ _FIELDS: Mapping[str, Field] = {
 }
 WIRED = ("clock_enable", "cs_n", "mask")
 """Signals that boards may have wired to the level that they need all the time."""
+_PIN = "[A-Z]{0,3}[0-9]{1,3}[A-Z]?"
 _LOCATIONS = "locations of pins with a space between, such as "
 
 
@@ -99,7 +100,7 @@ def read_memory(item: object, family: Family | None, where: str) -> BoardMemory:
     counts = widths(chip)
     fields = {
         name: text(
-            "[A-Z]{0,3}[0-9]{1,3}[A-Z]?( [A-Z]{0,3}[0-9]{1,3}[A-Z]?){%d}" % (count - 1),  # noqa: UP031
+            f"{_PIN}( {_PIN}){{{count - 1}}}",
             f"{count} {_LOCATIONS}{' '.join(['G2', 'H3'][:count])!r}",
             required=name not in WIRED,
         )

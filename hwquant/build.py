@@ -148,7 +148,7 @@ def write_build(qgraph: QGraph, program: Program, folder: str | os.PathLike[str]
         outside = program.config.external_bits > 0
         if outside:
             write_bytes(new / EXTERNAL, program.external_image.tobytes())
-        digests = {name: digest(new / name) for name in (*FILES, EXTERNAL) if name != EXTERNAL or outside}
+        digests = {name: digest(new / name) for name in _files(outside)}
         manifest = sealed({"format": FORMAT, "version": 1 + outside, "sha256": digests})
         write_bytes(new / MANIFEST, manifest)
         check_target(folder)  # once more, as nobody else writes now
@@ -330,7 +330,7 @@ def check_build(folder: Path) -> bytes:
         raise HwquantError(f"{newer}; update hwquant")
     # Hidden: a file that another command is writing at this moment.
     names = {item.name for item in folder.iterdir() if not item.name.startswith(".")} - {MANIFEST, *ADDED}
-    files = (*FILES, EXTERNAL) if EXTERNAL in digests else FILES
+    files = _files(EXTERNAL in digests)
     for name in sorted(names - set(files)):
         raise HwquantError(f"{folder / name} does not belong to the build; move it away")
     for name in files:
@@ -340,6 +340,11 @@ def check_build(folder: Path) -> bytes:
             message = f"{folder / name} is damaged (its checksum is wrong); {AGAIN}"
             raise Damaged(message, path=str(folder / name))
     return content
+
+
+def _files(outside: bool) -> tuple[str, ...]:
+    """The files of a build beside its manifest, with or without external memory."""
+    return (*FILES, EXTERNAL) if outside else FILES
 
 
 def _check_exists(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 
 import cocotb
 from cocotb.clock import Clock
@@ -18,15 +17,10 @@ from cocotbext.axi import (
     AxiStreamSink,
     AxiStreamSource,
 )
+from hwquant_testing.axi_pauses import pause
 
 CASE = json.loads(os.environ["HWQUANT_AXI"]) if "HWQUANT_AXI" in os.environ else {}
 """frames, results: lists of bytes; registers: values by number; pauses: chance of one."""
-
-
-def pauses(chance, seed):
-    rng = random.Random(seed)
-    while True:
-        yield rng.random() < chance
 
 
 async def start(dut):
@@ -43,10 +37,7 @@ async def start(dut):
         AxiStreamBus.from_prefix(dut, "m_axis"), dut.aclk, dut.aresetn, reset_active_level=False
     )
     if CASE["pauses"]:
-        write, read = registers.write_if, registers.read_if
-        channels = [write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel]
-        for seed, channel in enumerate([*channels, source, sink]):
-            channel.set_pause_generator(pauses(CASE["pauses"], seed))
+        pause(registers, CASE["pauses"], others=(source, sink))
     await ClockCycles(dut.aclk, 5)
     dut.aresetn.value = 1
     await ClockCycles(dut.aclk, 5)
@@ -124,10 +115,7 @@ async def external_memory(dut):
         AxiBus.from_prefix(dut, "m_axi"), dut.aclk, dut.aresetn, reset_active_level=False, target=outside
     )
     if CASE["pauses"]:
-        write, read = memory.write_if, memory.read_if
-        channels = [write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel]
-        for seed, channel in enumerate(channels):
-            channel.set_pause_generator(pauses(CASE["pauses"], 100 + seed))
+        pause(memory, CASE["pauses"], seed=100)
     registers, source, sink = await start(dut)
     await ClockCycles(dut.aclk, 300)
     assert outside.reads == 0, "nothing is read before it is known where the memory is"

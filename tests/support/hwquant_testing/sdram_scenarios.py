@@ -8,15 +8,10 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
 from cocotbext.axi import AxiBus, AxiMaster
+from hwquant_testing.axi_pauses import pause
 
 CASE = json.loads(os.environ["HWQUANT_SDRAM"]) if "HWQUANT_SDRAM" in os.environ else {}
 """bytes: size used; beat: bytes of one; pauses: chance of one; transfers; idle: cycles; out: file for results."""
-
-
-def pauses(chance, seed):
-    rng = random.Random(seed)
-    while True:
-        yield rng.random() < chance
 
 
 async def start(dut):
@@ -24,10 +19,7 @@ async def start(dut):
     dut.rst.value = 1
     master = AxiMaster(AxiBus.from_prefix(dut, "s_axi"), dut.clk, dut.rst, max_burst_len=64)
     if CASE["pauses"]:
-        write, read = master.write_if, master.read_if
-        channels = [write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel]
-        for seed, channel in enumerate(channels):
-            channel.set_pause_generator(pauses(CASE["pauses"], seed))
+        pause(master, CASE["pauses"])
     await ClockCycles(dut.clk, 5)
     dut.rst.value = 0
     return master
