@@ -55,6 +55,8 @@ class Router:
     def search(self, top: BoardTop, seed: int, limits: Limits) -> Routing:
         """Find the highest clock, and leave the files of its routing.
 
+        Where not all cells are timed, it is not above the one that is asked for.
+
         Parameters
         ----------
         top : BoardTop
@@ -78,6 +80,8 @@ class Router:
         possible = [
             clock for clock in usable_clocks(self._board) if with_pll == (clock != self._board.clock_hz)
         ]
+        if not self._device.family.timed:
+            possible = [clock for clock in possible if clock <= top.hertz]
 
         def route(hertz: float, number: int) -> float:
             self._report("place and route", self.count, limits.routings, f"{hertz / 1e6:.1f} MHz")

@@ -139,7 +139,8 @@ class LinkExecutor(Component):
         with m.If(self.damaged):
             m.d.sync += state.damaged.eq(1)
         m.d.comb += state.moved.eq(state.fetched & self.responses.ready)
-        m.d.sync += state.kept.eq(read.data)
+        with m.If(read.en):  # as a register has it that is the memory's own
+            m.d.sync += state.kept.eq(read.data)
         return m
 
     def _header(self, m: Module, state: ExecutorState) -> None:
@@ -323,32 +324,37 @@ class LinkExecutor(Component):
                     m.d.sync += state.left.eq(self.packets.payload.data)
                 m.next = "read"
         with m.State("read"):
-            final = state.digit == size - 1
-            room = (state.digit != 0) | (state.end <= PREFIX_BYTES + self.window.payload - size)
+            room = state.end <= PREFIX_BYTES + self.window.payload - size
             m.d.sync += state.part.eq((state.left != 0) & room)
             with m.If((state.left == 0) | ~room):
                 self._executes(m, state)
                 m.next = "skip"
             with m.Elif(self.results.valid):
-                append(m, state, write, result[state.digit])
-                m.d.comb += self.results.ready.eq(final)
-                m.d.sync += [
-                    state.digit.eq(Mux(final, 0, state.digit + 1)),
-                    state.left.eq(state.left - final),
-                ]
+                m.next = "word"
             with m.Else():
                 self._wait(m, state)
+        with m.State("word"):
+            final = state.digit == size - 1
+            append(m, state, write, result[state.digit])
+            m.d.comb += self.results.ready.eq(final)
+            m.d.sync += state.digit.eq(state.digit + 1)
+            with m.If(final):
+                m.d.sync += [state.digit.eq(0), state.left.eq(state.left - 1)]
+                m.next = "read"
 
     def _peek(self, m: Module, state: ExecutorState, write: WritePort) -> None:
-        """Add the states of PEEK: the bytes of a register."""
+        """Add the states of PEEK: the bytes of a register, all of the same cycle."""
         with m.State("register"):
             self._take(m, state)
             m.d.sync += state.register.eq(self.packets.payload.data)
             with m.If(self.packets.valid):
-                m.next = "peek"
+                m.next = "look"
+        with m.State("look"):
+            m.d.sync += state.value.eq(self.bus.read_data)
+            m.next = "peek"
         with m.State("peek"):
-            append(m, state, write, self.bus.read_data.word_select(state.digit, 8))
-            m.d.sync += state.digit.eq(state.digit + 1)
+            append(m, state, write, state.value[:8])
+            m.d.sync += [state.value.eq(state.value >> 8), state.digit.eq(state.digit + 1)]
             self._executes(m, state)
             with m.If(state.digit == REGISTER_BYTES - 1):
                 m.next = "skip"
@@ -364,6 +370,7 @@ class LinkExecutor(Component):
                 "response": 3 * index_bits(window.packet_bytes) + Shape.cast(Status).width + 8,
                 "control": 10 + 5,  # flags; up to 32 states
                 "read": 8,
+                "value": 8 * REGISTER_BYTES,
                 "waited": index_bits(PATIENCE),
                 "digit": index_bits(max(size, frame, load, REGISTER_BYTES)),
                 "word": 8 * max(1, frame - 1, load - 1),

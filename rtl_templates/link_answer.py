@@ -54,6 +54,7 @@ class ExecutorState:
         self.part = Signal()  # of a read is in the buffer
         self.low = Signal(8 * max(1, sent - 1), reset_less=True)  # all bytes of a word but the last
         self.register = Signal(address, reset_less=True)
+        self.value = Signal(REGISTER_BITS, reset_less=True)  # of a register, what is not in the response yet
         self.waited = Signal(range(patience), reset_less=True)
         # The kept response. Block RAM answers late in a cycle: a byte takes two, one of them in a register of its own.
         self.index = Signal(range(window.packet_bytes))
@@ -84,6 +85,7 @@ def add_keeping(m: Module, state: ExecutorState, write: WritePort, read: ReadPor
         m.d.comb += [read.en.eq(1), read.addr.eq(places[1])]
         m.next = "keep length"
     with m.State("keep length"):
+        m.d.comb += read.en.eq(1)  # for the register behind it
         m.d.sync += state.length.eq(state.kept)
         m.next = "keep status"
     with m.State("keep status"):

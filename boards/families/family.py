@@ -92,6 +92,9 @@ class Family:
         Verilog file in ``cells`` of blocks that synthesis is not to look into; "" where there are none.
     notes : tuple of str
         What to know about figures of every implementation.
+    timed : bool, default True
+        Whether place and route knows how fast all cells are. Where it does not, no clock above the one that is asked
+        for is tried: nothing says that the hardware bears it.
     """
 
     name: str
@@ -113,6 +116,7 @@ class Family:
     usb: UsbCells | None = None
     blocks: str = ""
     notes: tuple[str, ...] = ()
+    timed: bool = True
 
     @property
     def window(self) -> Window:

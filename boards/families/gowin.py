@@ -128,6 +128,7 @@ FAMILY = Family(
     # reset: nextpnr places 70 % of the flip-flops of a GW2A, and 84 % not.
     routable={**ROUTABLE, "ff": 0.70},
     notes=("nextpnr does not time Gowin's DSP blocks: the clock that the hardware bears may be lower",),
+    timed=False,
 )
 
 DEVICES = (

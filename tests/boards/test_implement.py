@@ -230,6 +230,16 @@ def test_the_clock_goes_up_to_what_routing_reaches(build, speeds):
     }
 
 
+def test_where_cells_are_not_timed_no_clock_above_the_one_asked_for_is_tried(build, speeds):
+    board = load_board("icebreaker")
+    family = replace(board.device.family, timed=False)
+    speeds += [35.0]
+    result = implement(build, replace(board, device=replace(board.device, family=family)))
+    assert speeds.asked == [(24e6, 1)]
+    assert (result.clock_mhz, result.fmax_mhz) == (24.0, 35.0)
+    assert not load_board("tang-nano-20k").device.family.timed
+
+
 def test_what_cannot_be_placed_is_not_routed(build, speeds, monkeypatch):
     monkeypatch.setattr(tools, "packed_cells", lambda *_: 5300)
     with pytest.raises(DoesNotFit, match="cell 5300 needed, 5280 available, 20 too few"):
