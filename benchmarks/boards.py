@@ -7,7 +7,7 @@ multiplications over cycles and the DSP multipliers in use. Cases are measured o
 named, or all. Writes ``benchmarks/results/boards.json``, keeping what other cases gave. MLPerf networks and mnist-conv
 need the data sets (HWQUANT_DATA).
 
-    python benchmarks/boards.py [CASE ...]
+    python benchmarks/boards.py [--effort EFFORT] [CASE ...]
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hwquant.boards.board import load_board
+from hwquant.boards.clock_search import EFFORTS, Effort
 from hwquant.boards.implement import implement
 from hwquant.build import write_build
 from hwquant.program.compiler import compile_network
@@ -51,9 +52,9 @@ CASES = {
         Case("demo", "icebreaker", "4x4", 30),
         Case("demo", "tang-nano-9k", "4x4", 27),
         Case("demo", "tang-nano-20k", "8x8", 54),
-        Case("resnet8", "ulx3s-85f", "16x16", 90),
-        Case("ds-cnn", "ulx3s-85f", "16x16", 90),
-        Case("vww", "ulx3s-85f", "16x16", 90),
+        Case("resnet8", "ulx3s-85f", "2x16x16", 85),
+        Case("ds-cnn", "ulx3s-85f", "16x16", 110),
+        Case("vww", "ulx3s-85f", "16x16", 110),
         Case("ds-cnn", "ulx3s-25f", "8x8", 90),
         Case("mnist-conv", "icebreaker", "8x2", 30),
         Case("fashion-depthwise", "ulx3s-85f", "8x8", 125),
@@ -62,14 +63,14 @@ CASES = {
 }
 
 
-def measure(case: Case) -> dict[str, Any]:
+def measure(case: Case, effort: Effort) -> dict[str, Any]:
     """Builds one case, in a folder that is removed afterwards."""
     qgraph = network(case.network)
     board = load_board(case.board)
     program = compile_network(qgraph, parse_array(case.array))
     with tempfile.TemporaryDirectory() as folder:
         build = write_build(qgraph, program, Path(folder, "build"))
-        result = implement(build, board, clock_mhz=case.megahertz)
+        result = implement(build, board, clock_mhz=case.megahertz, effort=effort)
     dsp = result.used["dsp"]
     cycles = build.report.cycles
     return {
@@ -87,6 +88,7 @@ def measure(case: Case) -> dict[str, Any]:
         "bytes on the link": result.link_bytes,
         "requests": result.link_requests,
         "MACs per DSP and cycle": round(build.report.useful_macs / cycles / dsp, 3),
+        "effort": effort,
         "seconds to build": result.seconds,
         "attempts": result.attempts,
         "bitstream": result.bitstream,
@@ -97,11 +99,12 @@ def measure(case: Case) -> dict[str, Any]:
 
 @click.command()
 @click.argument("cases", nargs=-1, type=click.Choice(list(CASES)))
-def main(cases: tuple[str, ...]) -> None:
+@click.option("--effort", type=click.Choice(list(EFFORTS)), default="normal", help="As hwquant build has it.")
+def main(cases: tuple[str, ...], effort: Effort) -> None:
     """Build, print, write."""
     rows: dict[str, Any] = {}
     for name in cases or CASES:
-        row = measure(CASES[name])
+        row = measure(CASES[name], effort)
         print(name, row, flush=True)
         path = FOLDER / f"{NAME}.json"
         rows = json.loads(path.read_text())["results"] if path.exists() else {}
@@ -120,7 +123,7 @@ def main(cases: tuple[str, ...]) -> None:
             "frames a second",
             "seconds to build",
         )
-        table.add_row(name, row["array"], *used, *(str(row[key]) for key in numbers))
+        table.add_row(name, row["array"], *used, *(str(row.get(key, "")) for key in numbers))
     Console().print(table)
 
 

@@ -17,7 +17,7 @@ from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.framing import BEAT, Deframer, Framer
 from hwquant.rtl_templates.link import LinkExecutor
 from hwquant.rtl_templates.ports import frame_layout, word_layout
-from hwquant.rtl_templates.streams import StreamQueue, StreamRegister
+from hwquant.rtl_templates.streams import StreamRegister
 from hwquant.rtl_templates.uart import Divisor, UartReceiver, UartTransmitter
 from hwquant.rtl_templates.usb import WIRE, UsbSerialPort
 
@@ -91,7 +91,7 @@ class LinkedAccelerator(Component):
         word = word_layout(accelerator.config)
         beat = frame_layout(accelerator.config)
         m.submodules.frames = frames = ResetInserter(reset)(StreamRegister(beat, follows=True))
-        m.submodules.results = results = ResetInserter(reset)(StreamQueue(word))
+        m.submodules.results = results = ResetInserter(reset)(StreamRegister(word))
         connect(m, received, deframer.bytes)
         connect(m, deframer.packets, request.i)
         connect(m, request.o, link.packets)
@@ -129,7 +129,7 @@ def _linked_facts(
         "response": StreamRegister.facts(BEAT.size),
         "leaving": StreamRegister.facts(8),
         "frames": StreamRegister.facts(frame_layout(config).size),
-        "results": StreamQueue.facts(word_layout(config).size),
+        "results": StreamRegister.facts(word_layout(config).size),
     }
     return Facts(
         registers={"reset": 1}, inside=[Inside(name, facts) for name, facts in (line | parts).items()]
