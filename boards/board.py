@@ -120,7 +120,7 @@ class Board:
     programmer : str
         Name of the board in openFPGALoader; "" where it does not know the board.
     memory : BoardMemory or None
-        Its SDRAM, which builds for the board do not use yet.
+        Its SDRAM, which programs with external memory use.
     """
 
     name: str

@@ -27,8 +27,8 @@ QUIET = 4
 
 
 @cache
-def core_verilog(chip: SdramChip, hertz: float) -> str:
-    """The controller in Verilog, for a chip at a clock.
+def core_verilog(chip: SdramChip, hertz: float, least: float) -> str:
+    """The controller in Verilog, for a chip at a clock; refreshes are often enough for clocks down to ``least``.
 
     LiteDRAM runs in a process of its own: the names that it writes hang on the order of sets, which a process chooses.
 
@@ -47,7 +47,7 @@ def core_verilog(chip: SdramChip, hertz: float) -> str:
     chip.cas_latency(hertz)
     command = [sys.executable, "-W", "ignore", "-m", "hwquant.rtl_templates.litedram_core"]
     done = subprocess.run(
-        [*command, chip_argument(chip), repr(hertz)],
+        [*command, chip_argument(chip), repr(hertz), repr(least)],
         env={**os.environ, "PYTHONHASHSEED": "0"},
         capture_output=True,
         text=True,
@@ -135,6 +135,8 @@ class SdramController(Component):
         The chip.
     hertz : float
         Clock of the domain ``sync``, and of the chip.
+    least : float or None, default None
+        Slowest clock that these may have instead; None: ``hertz``.
 
     Raises
     ------
@@ -151,8 +153,8 @@ class SdramController(Component):
         The chip is initialized.
     """
 
-    def __init__(self, chip: SdramChip, hertz: float):
-        self.chip, self.hertz = chip, hertz
+    def __init__(self, chip: SdramChip, hertz: float, least: float | None = None):
+        self.chip, self.hertz, self.least = chip, hertz, hertz if least is None else least
         self.cas_latency = chip.cas_latency(hertz)
         super().__init__(
             {
@@ -165,7 +167,7 @@ class SdramController(Component):
     @property
     def sources(self) -> dict[str, str]:
         """Files of Verilog that the controller needs, by name."""
-        return {f"{CORE}.v": core_verilog(self.chip, self.hertz)}
+        return {f"{CORE}.v": core_verilog(self.chip, self.hertz, self.least)}
 
     def elaborate(self, platform: object) -> Module:
         """Build what initializes the chip, and connect LiteDRAM's controller."""
@@ -240,13 +242,15 @@ class SdramController(Component):
         return m
 
 
-def sdram_timings(chip: SdramChip, hertz: float) -> tuple[MemoryTiming, MemoryTiming]:
+def sdram_timings(
+    chip: SdramChip, hertz: float, least: float | None = None
+) -> tuple[MemoryTiming, MemoryTiming]:
     """The quickest and the slowest memory that a chip behind :class:`SdramController` is to an accelerator.
 
     Cycles of an inference are expected between those of the two. The numbers come from a simulation of LiteDRAM's
     controller for the MT48LC16M16A2-75 at 100 MHz (tests/sim/test_sdram.py); for other chips and clocks they follow
     the chip's times, and were not measured. A row's change and a turn between reading and writing take ``gap`` at most;
-    a refresh comes when it is due, and rows are opened again after it.
+    a refresh comes when it is due, for clocks down to ``least``, and rows are opened again after it.
     """
     commands = chip.cas_latency(hertz) + PINS_DELAY
     rows = chip.cycles(chip.t_rp, hertz) + chip.cycles(chip.t_rcd, hertz)
@@ -255,7 +259,7 @@ def sdram_timings(chip: SdramChip, hertz: float) -> tuple[MemoryTiming, MemoryTi
         latency=commands + rows + 12 + refresh,
         gap=8,
         outstanding=2,
-        refresh_interval=chip.refresh_cycles(hertz),
+        refresh_interval=chip.refresh_cycles(hertz if least is None else least),
         refresh_cycles=refresh,
     )
     return MemoryTiming(latency=commands + 5, gap=0, outstanding=8), worst
