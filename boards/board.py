@@ -208,7 +208,8 @@ class Board:
 
     def link_time(self, program: Program, hertz: float) -> LinkTime:
         """What an inference takes on the board's host link at a clock in Hz; 0: one that bears the fastest rate."""
-        return link_time(*program.frame_sizes, self.line(hertz))
+        # Behind every result, whether external memory has failed.
+        return link_time(*program.frame_sizes, self.line(hertz), int(program.config.external_bits > 0))
 
     def line(self, hertz: float) -> Line:
         """What carries the bytes of the host link at a clock in Hz; 0: one that bears the fastest rate."""

@@ -14,6 +14,7 @@ from amaranth.lib.wiring import Component, In, Out, Signature
 from hwquant.errors import ToolStopped, require
 from hwquant.packages import check_version
 from hwquant.program.external import MemoryTiming
+from hwquant.rtl_templates.facts import KNOWN, Facts, Inside
 from hwquant.rtl_templates.litedram_core import COMMANDS, CORE, PINS_DELAY, chip_argument
 from hwquant.rtl_templates.ports import AxiMemoryPort
 from hwquant.rtl_templates.sdram_chips import MODE_CYCLES, REFRESHES, SdramChip
@@ -22,6 +23,8 @@ NOTHING, REFRESH, PRECHARGE, MODE = 0b1111, 0b0001, 0b0010, 0b0000
 """Commands of a chip: ``cs_n``, ``ras_n``, ``cas_n`` and ``we_n``, from the highest bit down."""
 ALL_BANKS = 1 << 10
 """Address of PRECHARGE that means all banks."""
+LITEDRAM = Facts(registers={"core": 520}, gates={KNOWN: 1290})
+"""LiteDRAM's controller, as Yosys counts it for ECP5: those of chips of 16 and of 32 bits differ by 5 %."""
 QUIET = 4
 """Cycles between LOAD MODE REGISTER and the controller's first command, at least."""
 
@@ -240,6 +243,29 @@ class SdramController(Component):
             **ports,
         )
         return m
+
+    @staticmethod
+    def facts(chip: SdramChip, hertz: float) -> Facts:
+        """What initializes the chip, and LiteDRAM's controller as a whole."""
+        step, left = _steps(chip, hertz)
+        return Facts(
+            registers={
+                "step": step,
+                "left": left,
+                "command": len(COMMANDS),
+                "address": chip.address_bits,
+                "ready": 1,
+            },
+            adders={"step": step, "left": left},
+            muxes={"pins": len(COMMANDS) + chip.bank_bits + chip.address_bits},
+            inside=[Inside("core", LITEDRAM)],
+        )
+
+
+def _steps(chip: SdramChip, hertz: float) -> tuple[int, int]:
+    """Bits that count the steps that initialize a chip, and the cycles of one."""
+    steps = initialization(chip, hertz)
+    return len(steps).bit_length(), (max(wait for _, _, wait in steps) - 1).bit_length()
 
 
 def sdram_timings(

@@ -46,6 +46,6 @@ def _data(wire: DataWire) -> Module:
     return m
 
 
-# From the falling edge to the next one: 4 ns to the pin of the chip's clock, 6 ns of the chip (tAC of the slowest), 1 ns
-# of the board's wires in both directions, 1.5 ns through the pin into its register.
+# From the falling edge to the next one: 4 ns to the pin of the chip's clock, 6 ns of the chip (tAC of the slowest),
+# 1 ns of the board's wires in both directions, 1.5 ns through the pin into its register. A budget, not measured.
 SDRAM = SdramCells(_clock, _output, _data, most_hertz=80e6)
