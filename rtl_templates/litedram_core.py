@@ -24,7 +24,7 @@ def chip_argument(chip: SdramChip) -> str:
 
 
 def verilog(chip: SdramChip, hertz: float, least: float) -> str:
-    """The controller of a chip at clocks from ``hertz`` down to ``least``: AXI4 on one side, commands of DFI on the other.
+    """The controller of a chip at clocks from ``hertz`` to ``least``: AXI4 on one side, commands of DFI on the other.
 
     LiteDRAM's own generator makes a system around it, with a bus of registers for a processor that initializes the
     chip; who uses this module does that, and keeps it in reset until it is done.
