@@ -18,7 +18,7 @@ from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.external import ExternalMemory, MemoryTiming
 from hwquant.program.layout import words_to_integers
-from hwquant.program.registers import MemoryRegister, Register
+from hwquant.program.registers import Register
 from hwquant.rtl_templates.sdram import sdram_timings
 from hwquant.rtl_templates.sdram_chips import SDRAMS
 from hwquant.rtl_templates.uart import MIN_DIVISOR
@@ -32,6 +32,7 @@ pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not 
 
 CHIP = SDRAMS["MT48LC16M16A2-75"]
 SLICE = 50
+"""Clock cycles that pass at a time; less than a byte and the pause behind it."""
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +63,12 @@ class Bench(Link):
 
     def read(self, timeout):
         for _ in range(10_000):
-            if said := self.pass_time(SLICE):
+            if said := self.pass_slice():
                 return said
         return b""
 
-    def pass_time(self, cycles):
-        taken, said = self.bench.run(self._heard, cycles)
+    def pass_slice(self):
+        taken, said = self.bench.run(self._heard, SLICE)
         self._heard = self._heard[taken:]
         return said
 
@@ -88,7 +89,7 @@ def test_memory_is_filled_by_the_first_session_and_sessions_may_begin_at_any_tim
         session = Session(link, timeout=1e9)
         session.open()
         session.request(Request.LOAD, bytes(100))  # a host that dies
-        for delay in [None, *rng.integers(0, timing(program, memory).cycles + 200, 12)]:
+        for delay in [None, *rng.integers(0, timing(program, memory).cycles // SLICE, 12)]:
             connection = connect(link, network, program, lambda *step: loads.append(step), timeout=1e9)
             assert equal(connection.run(q), golden(network, q))
             assert connection.cycles() == timing(program, memory).cycles
@@ -98,7 +99,8 @@ def test_memory_is_filled_by_the_first_session_and_sessions_may_begin_at_any_tim
                 size = connection._frame_size
                 calls = connection._chunks(frame, connection._beat, size, (Request.WRITE, Request.LAST))
                 list(connection._answers(calls))
-                link.pass_time(int(delay))
+                for _ in range(delay):
+                    link.pass_slice()
         count = len(program.external_image)
         assert loads[-1] == ("load the external memory", count, count)
         assert [step[1] for step in loads] == sorted(step[1] for step in loads), "once"
@@ -114,7 +116,7 @@ def test_half_a_frame_and_results_that_nobody_reads_hold_no_reset_up(network, pr
             calls = connection._chunks(words, connection._beat, connection._frame_size, (Request.WRITE, request))
             list(connection._answers(calls))
             for _ in range(200):
-                link.pass_time(SLICE)
+                link.pass_slice()
         connection = connect(link, network, program, timeout=1e9)
         assert equal(connection.run(q), golden(network, q))
 
@@ -146,8 +148,6 @@ def test_an_error_of_the_memory_is_one_of_the_run(network, program, faulty):
             connection.run(images(network, 2))
         with pytest.raises(MemoryFault):
             connection.run(images(network, 1))
-        connection.open()
-        assert connection.register(MemoryRegister.MEMORY) & 1 == 0
 
 
 @pytest.mark.nightly
