@@ -8,6 +8,7 @@ from amaranth.lib.wiring import Component, In, Out
 from hwquant.link.protocol import (
     PATIENCE,
     PREFIX_BYTES,
+    REGISTER_BYTES,
     SEQUENCE_BYTES,
     VERSION,
     Request,
@@ -20,7 +21,7 @@ from hwquant.program.registers import Register
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.framing import BEAT
-from hwquant.rtl_templates.link_answer import REGISTER_BYTES, ExecutorState, add_answer, add_keeping, append
+from hwquant.rtl_templates.link_answer import ExecutorState, add_answer, add_keeping, append
 from hwquant.rtl_templates.ports import RegisterPort, frame_layout, word_layout
 
 

@@ -88,6 +88,8 @@ LEAST_BODY = 2
 """Bytes of the shortest body: that of version 1, whose answers tell which version it is."""
 PREFIX_BYTES = 2
 """What the gateware's buffers have before the bytes of a packet: their number, and the status of a response."""
+REGISTER_BYTES = 4
+"""Bytes of the value of a register."""
 
 NONCE_BYTES = 8
 """Number of bytes that the driver sends with OPEN, at random."""

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hwquant.link.protocol import CRC_BYTES, END_FLAGS, HEADER_BYTES, Window, word_bytes
-from hwquant.program.registers import REGISTER_BITS
+from hwquant.link.protocol import CRC_BYTES, END_FLAGS, HEADER_BYTES, REGISTER_BYTES, Window, word_bytes
 
 WIRE_BITS = 10
 """Bits of a byte on a serial line: 8N1."""
@@ -192,7 +191,7 @@ def link_time(frame: tuple[int, int], result: tuple[int, int], line: Line, regis
     framing = FRAMING + line.datagram
     to_board = framing * requests + beats * beat + reads + registers
     results = [framing + word * min(each, words - first) for first in range(0, words, each)]
-    answers = [framing] * writes + results + [framing + word_bytes(REGISTER_BITS)] * registers
+    answers = [framing] * writes + results + [framing + REGISTER_BYTES] * registers
     # While the board is at the last of the reads, the rest of the window can come.
     room = (line.window.packets - 1) * (framing + line.window.words(beat) * beat)
     second = line.bytes_per_second

@@ -113,7 +113,9 @@ def test_half_a_frame_and_results_that_nobody_reads_hold_no_reset_up(network, pr
             connection = connect(link, network, program, timeout=1e9)
             beats = program.frame_words[0] if request is Request.LAST else 3
             words = [0] * beats
-            calls = connection._chunks(words, connection._beat, connection._frame_size, (Request.WRITE, request))
+            calls = connection._chunks(
+                words, connection._beat, connection._frame_size, (Request.WRITE, request)
+            )
             list(connection._answers(calls))
             for _ in range(200):
                 link.pass_slice()
