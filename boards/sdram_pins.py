@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from amaranth.hdl import Const, Elaboratable, IOPort, Module
 
 from hwquant.boards.families.sdram import DataWire, SdramCells
 from hwquant.boards.sdram import PREFIX, BoardMemory
+from hwquant.rtl_templates.sdram import SdramController
 
 
 class SdramPins(Elaboratable):
-    """The ports of an SDRAM, which have the names of its pins.
+    """The pins of an SDRAM, which are ports by the names of their functions.
 
     Parameters
     ----------
@@ -19,17 +18,17 @@ class SdramPins(Elaboratable):
         The family's.
     memory : BoardMemory
         The board's SDRAM.
-    pins : interface of SdramPort
-        The controller's side.
+    controller : SdramController
+        The controller, which is elsewhere.
     """
 
-    def __init__(self, cells: SdramCells, memory: BoardMemory, pins: Any):
-        self.cells, self.memory, self.pins = cells, memory, pins
+    def __init__(self, cells: SdramCells, memory: BoardMemory, controller: SdramController):
+        self.cells, self.memory, self.controller = cells, memory, controller
 
     def elaborate(self, platform: object) -> Module:
         """Make the cells of every pin."""
         m = Module()
-        cells, pins = self.cells, self.pins
+        cells, pins = self.cells, self.controller.pins
         for function in self.memory.pins:
             name, _, bit = function.removeprefix(PREFIX).rpartition("_")
             if not bit.isdigit():

@@ -87,7 +87,7 @@ class BoardTop(Component):
         self.hertz = self.clocks.hertz
         self.linked = self._linked(accelerator, tunable)
         outside = accelerator.config.external_bits > 0
-        self.controller = self._controller(accelerator.config, tunable) if outside else None
+        self.sdram = self._sdram(accelerator.config, tunable) if outside else None
         if board.link == "ethernet":
             self.net = ClockGenerator(board.device, self.clock, board.clock_hz, NET_HZ)
 
@@ -95,14 +95,14 @@ class BoardTop(Component):
     def sources(self) -> dict[str, str]:
         """Files of Verilog that the top needs besides, by name."""
         ethernet = {f"{CORE}.v": core_verilog()} if self.board.link == "ethernet" else {}
-        return ethernet | (self.controller.sources if self.controller else {})
+        return ethernet | (self.sdram.controller.sources if self.sdram else {})
 
     def bears(self, hertz: float) -> bool:
         """Whether the clock may be another, in Hz, behind synthesis."""
-        return self.controller is None or self.controller.least <= hertz <= self.controller.hertz
+        return self.sdram is None or self.sdram.controller.least <= hertz <= self.sdram.controller.hertz
 
-    def _controller(self, config: ArrayConfig, tunable: bool) -> SdramController:
-        """The controller of the board's SDRAM."""
+    def _sdram(self, config: ArrayConfig, tunable: bool) -> SdramPins:
+        """The board's SDRAM, and its controller."""
         board, memory = self.board, self.board.memory
         if memory is None:
             raise Unsupported(
@@ -111,14 +111,16 @@ class BoardTop(Component):
                 where=board.name,
             )
         memory.check(config, board.name)
-        most = self._cells().most_hertz
+        cells = self._cells()
+        most = cells.most_hertz
         if self.hertz > most:
             raise Unsupported(
                 f"the SDRAM of {board.name} can be read at {most / 1e6:g} MHz at most, not {self.hertz / 1e6:g}; "
                 "ask for another clock with --clock",
                 where=board.name,
             )
-        return SdramController(memory.chip, self.hertz, self.hertz / CLOCKS if tunable else None)
+        least = self.hertz / CLOCKS if tunable else None
+        return SdramPins(cells, memory, SdramController(memory.chip, self.hertz, least))
 
     def _cells(self) -> SdramCells:
         """The cells at the pins of an SDRAM."""
@@ -170,12 +172,12 @@ class BoardTop(Component):
                 m.d.comb += led
             case _:
                 assert_never(linked)
-        if self.controller:
+        if self.sdram:
             # Not reset with a session: the memory keeps its contents.
-            controller = ResetInserter(linked.unlocked)(self.controller)
-            m.submodules.controller = controller
-            connect(m, linked.memory, self.controller.port)
-            m.submodules.sdram = SdramPins(self._cells(), self.board.memory, self.controller.pins)
+            controller = self.sdram.controller
+            m.submodules.controller = ResetInserter(linked.unlocked)(controller)
+            m.submodules.sdram = self.sdram
+            connect(m, linked.memory, controller.port)
         return m
 
     def _cable(self, linked: UsbAccelerator) -> UsbCable:
