@@ -32,7 +32,7 @@ class ClockedSdram:
 
     def verilog(self) -> str:
         """The controller's Verilog."""
-        return core_verilog(self.hasty.chip, self.hertz, self.hertz)
+        return core_verilog(self.chip, self.hertz, self.hertz)
 
     @property
     def hasty(self) -> ClockedSdram:
