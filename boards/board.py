@@ -120,7 +120,7 @@ class Board:
     programmer : str
         Name of the board in openFPGALoader; "" where it does not know the board.
     memory : BoardMemory or None
-        Its SDRAM, which builds for the board do not use yet.
+        Its SDRAM, which programs with external memory use.
     """
 
     name: str
@@ -208,7 +208,8 @@ class Board:
 
     def link_time(self, program: Program, hertz: float) -> LinkTime:
         """What an inference takes on the board's host link at a clock in Hz; 0: one that bears the fastest rate."""
-        return link_time(*program.frame_sizes, self.line(hertz))
+        # Behind every result, whether external memory has failed.
+        return link_time(*program.frame_sizes, self.line(hertz), int(program.config.external_bits > 0))
 
     def line(self, hertz: float) -> Line:
         """What carries the bytes of the host link at a clock in Hz; 0: one that bears the fastest rate."""

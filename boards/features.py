@@ -9,7 +9,7 @@ of the hierarchy that a netlist's names tell apart. What a bit of each costs is 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hwquant.boards.contents import DIVISOR, Contents, as_synthesized, kept, used_columns
 from hwquant.boards.families.family import Device, Family
@@ -22,9 +22,11 @@ from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.board import EthernetAccelerator, SerialAccelerator, UsbAccelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import blocks_of
-from hwquant.rtl_templates.facts import KNOWN, Facts
+from hwquant.rtl_templates.facts import KNOWN, Facts, Inside
 from hwquant.rtl_templates.jobs import pixel_layout
 from hwquant.rtl_templates.requantize import FINE
+from hwquant.rtl_templates.sdram import SdramController
+from hwquant.rtl_templates.sdram_chips import SDRAMS
 
 PARTS = {
     *("array", "array.pe", "collector", "collector.accumulator", "collector.requantize", "weights", "memory"),
@@ -33,6 +35,8 @@ PARTS = {
 }
 """Parts of the accelerator; what is in none of them is in the part "top", or "link" around the accelerator."""
 
+SDRAM_HZ = 80e6
+"""Clock by which cycles of an SDRAM's initialization are counted."""
 LINK_PARTS = {
     "link",
     "deframer",
@@ -45,6 +49,8 @@ LINK_PARTS = {
     "leaving",
     "frames",
     "results",
+    "loader",
+    "controller",
 }
 
 SAME = {
@@ -97,12 +103,19 @@ def part_named(path: str) -> str:
 def facts_for(config: ArrayConfig, device: Device, *, link: bool, kind: LinkKind = "uart") -> Facts:
     """The facts of what is synthesized: an accelerator, or a board's top with it and a ``link`` of a kind."""
     budget, loadable = device.budget(config), weights_in_large_ram(config, device)
-    if link and kind != "uart":
+    if not link:
+        return Accelerator.facts(config, budget, loadable=loadable)
+    if kind == "uart":
+        facts = SerialAccelerator.facts(config, DIVISOR, device.family.window, budget, loadable=loadable)
+    else:
         top = UsbAccelerator if kind == "usb" else EthernetAccelerator
-        return top.facts(config, device.family.window, budget, loadable=loadable)
-    if link:
-        return SerialAccelerator.facts(config, DIVISOR, device.family.window, budget, loadable=loadable)
-    return Accelerator.facts(config, budget, loadable=loadable)
+        facts = top.facts(config, device.family.window, budget, loadable=loadable)
+    # Which chip of its width it is makes little difference.
+    chip = next((chip for chip in SDRAMS.values() if chip.data_bits == config.external_bits), None)
+    if chip is None:
+        return facts
+    controller = Inside("controller", SdramController.facts(chip, SDRAM_HZ))
+    return replace(facts, inside=[*facts.inside, controller])
 
 
 def features_of(facts: Facts, config: ArrayConfig, family: Family, contents: Contents) -> dict[str, Features]:

@@ -51,6 +51,8 @@ LINK_PACKAGES: Mapping[LinkKind, tuple[str, ...]] = {
     "ethernet": ("liteeth", "litex", "migen"),
 }
 """Those that it has besides, by the link."""
+MEMORY_PACKAGES = ("litedram", "litex", "migen")
+"""Those that it has besides where there is external memory."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ def implement(
     """
     begin = monotonic()
     report = progress or (lambda what, done, total, note="": None)
-    wanted = _clock(board, board.target_mhz if clock_mhz is None else clock_mhz)
+    wanted = _clock(board, _target(build, board) if clock_mhz is None else clock_mhz)
     job = _Job(wanted, seed, effort)
     if board.device is not None:
         tools.check_tools(board.device.family)
@@ -184,6 +186,12 @@ def _check_place(place: Path) -> None:
     if place.parent.is_symlink():
         raise HwquantError(f"{place.parent} is no folder that hwquant made; move it away")
     check_replaceable(place)
+
+
+def _target(build: Build, board: Board) -> float:
+    """The clock in MHz that is tried first where none is asked for."""
+    cells = board.device.family.sdram if board.device and build.program.config.external_bits else None
+    return min(board.target_mhz, cells.most_hertz / 1e6) if cells else board.target_mhz
 
 
 def _clock(board: Board, megahertz: float) -> float:
@@ -229,7 +237,7 @@ def _implement(
 ) -> Implementation:
     device, notes = board.device, list[str]()
     if device is None:
-        top = BoardTop(board, accelerator(build.program), job.wanted)
+        top = BoardTop(board, accelerator(build.program, hosted=True), job.wanted)
         write_bytes(folder / "top.v", to_verilog(top, "top").encode())
         made = _Made()
     else:
@@ -239,9 +247,11 @@ def _implement(
             notes.append(
                 "the weights are in large RAM: the host loads them at the beginning of every session"
             )
+        if build.program.config.external_bits:
+            notes.append("the host loads the external memory once, in the first session after power-on")
     cycles, link = build.report.frame_cycles, board.link_time(build.program, made.hertz)
     core_seconds = build.report.cycles / made.hertz if made.hertz else 0.0
-    batch = build.report.batch
+    batch, memory = build.report.batch, MEMORY_PACKAGES if build.program.config.external_bits else ()
     return Implementation(
         board=board.name,
         device=board.device_name,
@@ -264,7 +274,7 @@ def _implement(
         attempts=made.attempts,
         seed=made.seed,
         seconds=round(monotonic() - begin, 1),
-        versions=installed("hwquant", *PACKAGES, *LINK_PACKAGES[board.link])
+        versions=installed("hwquant", *dict.fromkeys((*PACKAGES, *LINK_PACKAGES[board.link], *memory)))
         | (tools.native_versions(device.family) if device else {}),
     )
 
@@ -274,7 +284,8 @@ def _on_device(
 ) -> _Made:
     """Synthesize, route at the highest clock that is found, and pack."""
     family, budget = device.family, device.budget(build.program.config)
-    core = accelerator(build.program, loadable=weights_in_large_ram(build.program.config, device))
+    config = build.program.config
+    core = accelerator(build.program, loadable=weights_in_large_ram(config, device), hosted=True)
     top = BoardTop(board, core, job.wanted, tunable=isinstance(family.flow, OpenFlow))
     report("synthesis", 0, 1)
     write_bytes(folder / "top.il", to_rtlil(top, "top", budget).encode())
@@ -283,7 +294,7 @@ def _on_device(
     cells = tools.synthesize(folder / "top.il", device, "top", "", list(top.sources))
     used = family.count(cells)
     _check_size(used, device)
-    name, text = constraints(board, family)
+    name, text = constraints(board, family, board.memory if config.external_bits else None)
     write_bytes(folder / name, text.encode())
     match family.flow:
         case VendorFlow() as flow:

@@ -78,7 +78,9 @@ class Router:
         """
         with_pll = top.clocks.settings is not None
         possible = [
-            clock for clock in usable_clocks(self._board) if with_pll == (clock != self._board.clock_hz)
+            clock
+            for clock in usable_clocks(self._board)
+            if with_pll == (clock != self._board.clock_hz) and top.bears(clock)
         ]
         if not self._device.family.timed:
             possible = [clock for clock in possible if clock <= top.hertz]

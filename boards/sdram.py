@@ -20,7 +20,8 @@ from hwquant.boards.families.constraints import Pin
 from hwquant.boards.families.family import Family
 from hwquant.boards.fields import Field, anything, check, listed, shown, text
 from hwquant.boards.pins import check_pin
-from hwquant.errors import HwquantError, Unsupported
+from hwquant.errors import DoesNotFit, HwquantError, Unsupported
+from hwquant.program.config import ArrayConfig
 from hwquant.program.external import ExternalMemory
 from hwquant.rtl_templates.sdram import sdram_timings
 from hwquant.rtl_templates.sdram_chips import SDRAMS, SdramChip
@@ -30,6 +31,10 @@ _FIELDS: Mapping[str, Field] = {
     "attributes": anything(dict, 'a table, such as {IO_TYPE = "LVCMOS33"}'),
     "pins": anything(dict, "a table", required=True),
 }
+PREFIX = "sdram_"
+"""How the functions of its pins, which are ports of the board's top, begin."""
+CLOCKS = 2
+"""A controller is good for its clock and those down to this part of it, so that a clock can be lowered by routing."""
 WIRED = ("clock_enable", "cs_n", "mask")
 """Signals that boards may have wired to the level that they need all the time."""
 _PIN = "[A-Z]{0,3}[0-9]{1,3}[A-Z]?"
@@ -62,8 +67,35 @@ class BoardMemory:
         Unsupported
             The chip does not bear the clock.
         """
-        _, slowest = sdram_timings(self.chip, hertz)
+        _, slowest = sdram_timings(self.chip, hertz, hertz / CLOCKS)
         return ExternalMemory(self.chip.data_bits, self.chip.size, slowest)
+
+    def check(self, config: ArrayConfig, board: str) -> None:
+        """Check that the memory is one that an accelerator has been made for.
+
+        Raises
+        ------
+        Unsupported
+            Its port is wider or narrower than the chip.
+        DoesNotFit
+            It needs more.
+        """
+        bits, size = self.chip.data_bits, 1 << config.external_address_bits
+        if config.external_bits != bits:
+            raise Unsupported(
+                f"the network is compiled for an external memory of {config.external_bits} bits, that of {board} has "
+                f"{bits}; compile it for {bits}",
+                where=board,
+            )
+        if size > self.chip.words:
+            raise DoesNotFit(
+                f"the network needs {size * bits // 8} bytes of external memory, {board} has {self.chip.size}; take "
+                "another board, or smaller inputs",
+                resource="external memory",
+                needed=size * bits // 8,
+                available=self.chip.size,
+                remedy="another board, or smaller inputs",
+            )
 
 
 def widths(chip: SdramChip) -> dict[str, int]:
@@ -110,7 +142,7 @@ def read_memory(item: object, family: Family | None, where: str) -> BoardMemory:
     attributes, pins = table.get("attributes", {}), dict[str, Pin]()
     for name, locations in places.items():
         for bit, location in enumerate(locations.split(" ")):
-            function = f"sdram_{name}" + (f"_{bit}" if counts[name] > 1 else "")
+            function = f"{PREFIX}{name}" + (f"_{bit}" if counts[name] > 1 else "")
             pins[function] = check_pin(
                 location, attributes, False, function, family, f"{where}: pin {function}"
             )

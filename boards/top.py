@@ -2,19 +2,24 @@
 
 from typing import assert_never
 
-from amaranth.hdl import Cat, ClockDomain, DomainRenamer, Module, ResetSignal
-from amaranth.lib.wiring import Component, In, Member, Out
+from amaranth.hdl import Cat, ClockDomain, DomainRenamer, Module, ResetInserter, ResetSignal
+from amaranth.lib.wiring import Component, In, Member, Out, connect
 
 from hwquant.boards.board import Board
 from hwquant.boards.clocking import ClockGenerator, usable_clocks
+from hwquant.boards.families.sdram import SdramCells
 from hwquant.boards.parameters import CABLE, DIVISOR
 from hwquant.boards.pins import LINK_PINS
+from hwquant.boards.sdram import CLOCKS
+from hwquant.boards.sdram_pins import SdramPins
 from hwquant.boards.usb_cable import UsbCable
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, Unsupported
+from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.board import EthernetAccelerator, SerialAccelerator, UsbAccelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.ethernet import NET_HZ, RGMII, core_verilog
 from hwquant.rtl_templates.liteeth_core import CORE
+from hwquant.rtl_templates.sdram import SdramController
 from hwquant.rtl_templates.uart import baud_divisor
 
 
@@ -55,6 +60,8 @@ class BoardTop(Component):
         Where it is Ethernet: the wires of the PHY, :data:`~hwquant.boards.pins.LINK_PINS`.
     led : Out(1)
         Level that switches the board's LED on while a request is being executed.
+    sdram_clock, sdram_data_0, ... : In(1) or Out(1)
+        Where the accelerator has external memory: the wires of the SDRAM, which are ports too.
     divisor : In(...)
         Where tunable: :func:`~hwquant.rtl_templates.uart.divisor_constant` of a UART, with as many bits as any clock
         needs.
@@ -79,13 +86,51 @@ class BoardTop(Component):
         self.clocks = ClockGenerator(board.device, self.clock, board.clock_hz or int(wanted_hz), wanted_hz)
         self.hertz = self.clocks.hertz
         self.linked = self._linked(accelerator, tunable)
+        outside = accelerator.config.external_bits > 0
+        self.sdram = self._sdram(accelerator.config, tunable) if outside else None
         if board.link == "ethernet":
             self.net = ClockGenerator(board.device, self.clock, board.clock_hz, NET_HZ)
 
     @property
     def sources(self) -> dict[str, str]:
         """Files of Verilog that the top needs besides, by name."""
-        return {f"{CORE}.v": core_verilog()} if self.board.link == "ethernet" else {}
+        ethernet = {f"{CORE}.v": core_verilog()} if self.board.link == "ethernet" else {}
+        return ethernet | (self.sdram.controller.sources if self.sdram else {})
+
+    def bears(self, hertz: float) -> bool:
+        """Whether the clock may be another, in Hz, behind synthesis."""
+        return self.sdram is None or self.sdram.controller.least <= hertz <= self.sdram.controller.hertz
+
+    def _sdram(self, config: ArrayConfig, tunable: bool) -> SdramPins:
+        """The board's SDRAM, and its controller."""
+        board, memory = self.board, self.board.memory
+        if memory is None:
+            raise Unsupported(
+                f"the board {board.name} has no external memory that is known: compile without it, or take a board "
+                "whose file has a table memory, or make a core with AXI for a system of your own",
+                where=board.name,
+            )
+        memory.check(config, board.name)
+        cells = self._cells()
+        most = cells.most_hertz
+        if self.hertz > most:
+            raise Unsupported(
+                f"the SDRAM of {board.name} can be read at {most / 1e6:g} MHz at most, not {self.hertz / 1e6:g}; "
+                "ask for another clock with --clock",
+                where=board.name,
+            )
+        least = self.hertz / CLOCKS if tunable else None
+        return SdramPins(cells, memory, SdramController(memory.chip, self.hertz, least))
+
+    def _cells(self) -> SdramCells:
+        """The cells at the pins of an SDRAM."""
+        device = self.board.device
+        if device is None or device.family.sdram is None:
+            raise Unsupported(
+                f"hwquant has no cells for an SDRAM at the FPGA of {self.board.name}; compile without external memory",
+                where=self.board.name,
+            )
+        return device.family.sdram
 
     def _linked(
         self, accelerator: Accelerator, tunable: bool
@@ -127,6 +172,12 @@ class BoardTop(Component):
                 m.d.comb += led
             case _:
                 assert_never(linked)
+        if self.sdram:
+            # Not reset with a session: the memory keeps its contents.
+            controller = self.sdram.controller
+            m.submodules.controller = ResetInserter(linked.unlocked)(controller)
+            m.submodules.sdram = self.sdram
+            connect(m, linked.memory, controller.port)
         return m
 
     def _cable(self, linked: UsbAccelerator) -> UsbCable:

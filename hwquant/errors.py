@@ -114,6 +114,12 @@ class ToolStopped(HwquantError):
     kind = "tool_stopped"
 
 
+class MemoryFault(HwquantError):
+    """A board whose external memory has answered with an error: what it has computed is wrong."""
+
+    kind = "memory_fault"
+
+
 class MissingPackage(HwquantError):
     """An optional package, or a program, that is not installed.
 

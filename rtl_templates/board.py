@@ -4,8 +4,8 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from amaranth.hdl import Module, ResetInserter, Signal
-from amaranth.lib.wiring import Component, In, Member, Out, connect
+from amaranth.hdl import Module, ResetInserter, Signal, Value
+from amaranth.lib.wiring import Component, In, Member, Out, connect, flipped
 
 from hwquant.errors import HwquantError
 from hwquant.link.protocol import LARGE, Window
@@ -16,7 +16,8 @@ from hwquant.rtl_templates.ethernet import RGMII, Addresses, EthernetPort
 from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.framing import BEAT, Deframer, Framer
 from hwquant.rtl_templates.link import LinkExecutor
-from hwquant.rtl_templates.ports import frame_layout, word_layout
+from hwquant.rtl_templates.memory_loader import MemoryLoader
+from hwquant.rtl_templates.ports import AxiMemoryPort, frame_layout, word_layout
 from hwquant.rtl_templates.streams import StreamRegister
 from hwquant.rtl_templates.uart import Divisor, UartReceiver, UartTransmitter
 from hwquant.rtl_templates.usb import WIRE, UsbSerialPort
@@ -38,8 +39,16 @@ class LinkedAccelerator(Component):
     wires : dict of str to Member
         Ports of the link.
 
+    Raises
+    ------
+    HwquantError
+        The accelerator has external memory that the host does not fill.
+
     Members
     -------
+    memory : Out(AxiMemoryPort(accelerator.config.external_bits))
+        The port to external memory, from address 0 on, which keeps its contents from session to session; only where
+        there is one. No reset but that of ``unlocked`` cuts a burst.
     unlocked : In(1)
         There is no clock yet to count on: all is to be reset.
     opened : Out(1)
@@ -49,12 +58,14 @@ class LinkedAccelerator(Component):
     """
 
     def __init__(self, accelerator: Accelerator, window: Window, wires: dict[str, Member]):
-        if accelerator.config.external_bits:
+        bits = accelerator.config.external_bits
+        if bits and not accelerator.hosted_beats:
             raise HwquantError(
-                "boards have no external memory: compile without it, or make a core with AXI for a system of your own"
+                "the host fills the external memory of a board: make the accelerator with accelerator(hosted=True)"
             )
         self.accelerator, self.window = accelerator, window
-        super().__init__(wires | {"unlocked": In(1), "opened": Out(1), "active": Out(1)})
+        memory = {"memory": Out(AxiMemoryPort(bits))} if bits else {}
+        super().__init__(wires | {"unlocked": In(1), "opened": Out(1), "active": Out(1)} | memory)
 
     def add(self, m: Module, name: str, part: Part) -> Part:
         """Add a part of the link, which is reset where there is no clock yet."""
@@ -75,13 +86,15 @@ class LinkedAccelerator(Component):
         accelerator = self.accelerator
         received, inward = self.receive(m)
         deframer = self.add(m, "deframer", Deframer(self.window))
-        executor = LinkExecutor(accelerator.config, self.window, loadable=accelerator.loadable)
+        outside = accelerator.hosted_beats > 0
+        executor = LinkExecutor(accelerator.config, self.window, loadable=accelerator.loadable or outside)
         link = self.add(m, "link", executor)
         framer = self.add(m, "framer", Framer())
         transmitted, outward = self.transmit(m)
         # It reaches all over the device: that takes a cycle of its own, from a register to all others and nothing else.
         reset = Signal(init=1)
-        m.d.sync += reset.eq(link.reset | self.unlocked)
+        due = self._connect_memory(m, link, reset) if outside else link.reset
+        m.d.sync += reset.eq(due | self.unlocked)
         m.submodules.accelerator = ResetInserter(reset)(accelerator)
         # Memories, checks and the choice of what comes next would else be one long path; bytes are rare. A host that
         # asks whether a frame may come asks the accelerator.
@@ -115,14 +128,36 @@ class LinkedAccelerator(Component):
         ]
         return m
 
+    def _connect_memory(self, m: Module, link: LinkExecutor, reset: Signal) -> Value:
+        """Add what fills external memory; tell when a reset that a session asks for is due: it cuts no burst."""
+        accelerator = self.accelerator
+        loader = self.add(m, "loader", MemoryLoader(accelerator.config, accelerator.hosted_beats))
+        connect(m, link.load, loader.beats)
+        connect(m, accelerator.memory, loader.accelerator)
+        connect(m, loader.memory, flipped(self.memory))
+        asked, due = Signal(), Signal()
+        with m.If(link.reset):
+            m.d.sync += asked.eq(1)
+        with m.If(due | self.unlocked):
+            m.d.sync += asked.eq(0)
+        m.d.comb += [
+            due.eq(asked & accelerator.quiet),
+            accelerator.halt.eq(asked | reset),
+            accelerator.missing.eq(loader.missing),
+            link.resetting.eq(asked | reset),
+            loader.restart.eq(link.reset),
+        ]
+        return due
+
 
 def _linked_facts(
     config: ArrayConfig, window: Window, budget: DspBudget | None, loadable: bool, line: dict[str, Facts]
 ) -> Facts:
     """What a board's top is made of: the reset's register, and what is inside, the parts of the line among it."""
+    outside = config.external_bits > 0
     parts = {
         "deframer": Deframer.facts(window),
-        "link": LinkExecutor.facts(config, window, loadable=loadable),
+        "link": LinkExecutor.facts(config, window, loadable=loadable or outside),
         "framer": Framer.facts(),
         "accelerator": Accelerator.facts(config, budget, loadable=loadable),
         "request": StreamRegister.facts(BEAT.size),
@@ -131,8 +166,11 @@ def _linked_facts(
         "frames": StreamRegister.facts(frame_layout(config).size),
         "results": StreamRegister.facts(word_layout(config).size),
     }
+    if outside:
+        parts["loader"] = MemoryLoader.facts(config)
     return Facts(
-        registers={"reset": 1}, inside=[Inside(name, facts) for name, facts in (line | parts).items()]
+        registers={"reset": 1 + outside},
+        inside=[Inside(name, facts) for name, facts in (line | parts).items()],
     )
 
 

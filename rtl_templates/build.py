@@ -4,7 +4,9 @@ from hwquant.program.program import Program
 from hwquant.rtl_templates.core import Accelerator
 
 
-def accelerator(program: Program, *, loadable: bool = False, page: int | None = None) -> Accelerator:
+def accelerator(
+    program: Program, *, loadable: bool = False, page: int | None = None, hosted: bool = False
+) -> Accelerator:
     """Make the accelerator that executes a program.
 
     Parameters
@@ -15,6 +17,8 @@ def accelerator(program: Program, *, loadable: bool = False, page: int | None = 
         The weight memory has no initial contents: the host sends the weights.
     page : int or None
         Where the accelerator's part of external memory begins, in pages of 4 KiB; None: the host says so.
+    hosted : bool
+        External memory, where there is some, is this accelerator's alone, and has no contents: the host sends them.
 
     Returns
     -------
@@ -30,5 +34,6 @@ def accelerator(program: Program, *, loadable: bool = False, page: int | None = 
         tables=program.table_image,
         checksum=program.checksum,
         loadable=loadable,
-        page=page,
+        page=0 if hosted else page,
+        hosted_beats=len(program.external_image) if hosted else 0,
     )

@@ -72,6 +72,9 @@ class Accelerator(Component):
     page : int or None
         Where the accelerator's part of external memory begins, in pages of 4 KiB; None: the host says so after each
         reset, and no inference begins before it has.
+    hosted_beats : int
+        Beats of external memory that are to be written before an inference begins, as the host may see in the register
+        LOAD; 0: it has its contents.
 
     Attributes
     ----------
@@ -93,6 +96,12 @@ class Accelerator(Component):
         Writes of layer outputs, for testbenches.
     memory : Out(AxiMemoryPort(config.external_bits))
         The port to external memory, which has the weights and the parameters; only where there is one.
+    missing : In(1)
+        They have not been written; only where there are ``hosted_beats``.
+    halt : In(1)
+        No move begins; only where there are ``hosted_beats``.
+    quiet : Out(1)
+        While halted: no move is under way, so that a reset cuts no burst; only where there are ``hosted_beats``.
     begins : Out(1)
         The last beat of an input frame has moved in the cycle before: a controller may count refreshes from here, so
         that every inference takes as many cycles. Only where there is external memory.
@@ -109,9 +118,11 @@ class Accelerator(Component):
         checksum: int = 0,
         loadable: bool = False,
         page: int | None = None,
+        hosted_beats: int = 0,
     ):
         self.config = config
         self.page = page
+        self.hosted_beats = hosted_beats
         self.loadable = loadable
         self.images = {
             "program": list(program),
@@ -123,6 +134,8 @@ class Accelerator(Component):
         if loadable and config.external_bits:
             raise HwquantError("weights come from external memory: the host cannot load them besides")
         external = {"memory": Out(AxiMemoryPort(config.external_bits or 8)), "begins": Out(1)}
+        if hosted_beats:
+            external |= {"missing": In(1), "halt": In(1), "quiet": Out(1)}
         load = {"load": In(stream.Signature(config.columns * config.slot_bits))} if loadable else {}
         super().__init__(
             {
@@ -139,7 +152,7 @@ class Accelerator(Component):
         """Build the components, check their latencies, and connect them."""
         m = Module()
         config = self.config
-        loads = len(self.images["weights"]) if self.loadable else 0
+        loads = len(self.images["weights"]) if self.loadable else self.hosted_beats
         m.submodules.registers = registers = RegisterFile(config, self.checksum, loads, self.page)
         m.submodules.sequencer = sequencer = Sequencer(config, self.images["program"])
         m.submodules.host = host = HostPort(config)
@@ -202,6 +215,12 @@ class Accelerator(Component):
                 registers.held.eq(sequencer.held),
                 self.begins.eq(host.events.received),
             ]
+            if self.hosted_beats:
+                m.d.comb += [
+                    registers.missing.eq(self.missing),
+                    mover.halt.eq(self.halt),
+                    self.quiet.eq(mover.quiet),
+                ]
             if config.half_depth:
                 connect(m, mover.load, memory.load)
                 connect(m, mover.read, memory.store)

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import Component, In, Out
 from hwquant.link.protocol import (
     PATIENCE,
     PREFIX_BYTES,
+    REGISTER_BYTES,
     SEQUENCE_BYTES,
     VERSION,
     Request,
@@ -20,7 +21,7 @@ from hwquant.program.registers import Register
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.framing import BEAT
-from hwquant.rtl_templates.link_answer import REGISTER_BYTES, ExecutorState, add_answer, add_keeping, append
+from hwquant.rtl_templates.link_answer import ExecutorState, add_answer, add_keeping, append
 from hwquant.rtl_templates.ports import RegisterPort, frame_layout, word_layout
 
 
@@ -42,7 +43,7 @@ class LinkExecutor(Component):
     patience : int, default PATIENCE
         Cycles that a request waits for the accelerator, a power of two.
     loadable : bool
-        The accelerator's weights come from the host; LOAD is unknown otherwise.
+        The accelerator's weights, or what external memory has, come from the host; LOAD is unknown otherwise.
 
     Attributes
     ----------
@@ -51,7 +52,7 @@ class LinkExecutor(Component):
     word_bytes : int
         Bytes of a word of the activation memory.
     load_bytes : int
-        Bytes of a word of the weight memory; 0 where the accelerator is not loadable.
+        Bytes of a word of the weight memory, or of a beat of external memory; 0 where the host loads neither.
 
     Members
     -------
@@ -65,12 +66,14 @@ class LinkExecutor(Component):
         Beats of input frames, to the accelerator.
     results : In(stream.Signature(word_layout(config)))
         Words of results, from the accelerator.
-    load : Out(stream.Signature(config.columns * config.slot_bits))
-        Words of the weight memory, to the accelerator; only where it is loadable.
+    load : Out(stream.Signature(8 * load_bytes))
+        Words of the weight memory, to the accelerator, or beats of external memory; only where the host loads them.
     bus : Out(RegisterPort)
         Access to the accelerator's registers.
     reset : Out(1)
         A session is opened: the accelerator is to be reset.
+    resetting : In(1)
+        That has not been done yet: OPEN is not answered. Only where there is external memory.
     opened : Out(1)
         There is a session.
     active : Out(1)
@@ -84,9 +87,10 @@ class LinkExecutor(Component):
         self.loadable = loadable
         self.frame_bytes = word_bytes(config.frame_bits)
         self.word_bytes = word_bytes(config.word_bits)
-        weights = config.columns * config.slot_bits
-        self.load_bytes = word_bytes(weights) if loadable else 0
-        load = {"load": Out(stream.Signature(weights))} if loadable else {}
+        loaded = load_bits(config)
+        self.load_bytes = word_bytes(loaded) if loadable else 0
+        load = {"load": Out(stream.Signature(loaded))} if loadable else {}
+        resetting = {"resetting": In(1)} if config.external_bits else {}
         word = stream.Signature(word_layout(config))
         super().__init__(
             {
@@ -101,6 +105,7 @@ class LinkExecutor(Component):
                 "active": Out(1),
             }
             | load
+            | resetting
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -254,11 +259,14 @@ class LinkExecutor(Component):
         """Add the states of OPEN, whose response returns the bytes of the request, and those of the window."""
         with m.State("open"):
             with m.If(state.ended):
-                m.next = "window"
+                m.next = "reset" if self.config.external_bits else "window"
             with m.Else():
                 self._take(m, state)
                 with m.If(self.packets.valid):
                     append(m, state, write, self.packets.payload.data)
+        if self.config.external_bits:
+            with m.State("reset"), m.If(~self.resetting):
+                m.next = "window"
         with m.State("window"):
             packets, size = self.window.encode()
             append(m, state, write, Mux(state.digit[0], size, packets))
@@ -290,9 +298,9 @@ class LinkExecutor(Component):
                 m.d.comb += [
                     self.load.payload.eq(Cat(state.low, request.data)[-8 * self.load_bytes :]),
                     self.load.valid.eq(arrives & final),
-                    self.packets.ready.eq(1),
+                    self.packets.ready.eq(~final | self.load.ready if self.config.external_bits else 1),
                 ]
-                with m.If(arrives):
+                with m.If(arrives & self.packets.ready if self.config.external_bits else arrives):
                     self._byte_in(m, state, final)
 
     def _byte_in(self, m: Module, state: ExecutorState, final: ValueLike) -> None:
@@ -363,7 +371,7 @@ class LinkExecutor(Component):
     def facts(config: ArrayConfig, window: Window, *, loadable: bool = False) -> Facts:
         """A request, the memory of responses, and the bytes of a word that has not come completely."""
         size, frame = word_bytes(config.word_bits), word_bytes(config.frame_bits)
-        load = word_bytes(config.columns * config.slot_bits) if loadable else 0
+        load = word_bytes(load_bits(config)) if loadable else 0
         return Facts(
             registers={
                 "request": 8 + 3 * 8 * SEQUENCE_BYTES + 1 + index_bits(len(Register)),
@@ -381,6 +389,11 @@ class LinkExecutor(Component):
             gates={"control": 3, "loadable": int(loadable)},  # requests, execution, answers
             memories=[MemoryShape(window.packets * window.packet_bytes, 8, apart=True)],
         )
+
+
+def load_bits(config: ArrayConfig) -> int:
+    """Bits of a word that LOAD carries: a beat of external memory where there is such, else a word of weights."""
+    return config.external_bits or config.columns * config.slot_bits
 
 
 def _code(request: Request) -> int:

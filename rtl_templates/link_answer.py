@@ -5,10 +5,8 @@ from typing import Any
 from amaranth.hdl import Cat, Const, Module, ShapeLike, Signal, Value, ValueLike
 from amaranth.lib.memory import ReadPort, WritePort
 
-from hwquant.link.protocol import PREFIX_BYTES, SEQUENCE_BYTES, VERSION, Status, Window, word_bytes
+from hwquant.link.protocol import PREFIX_BYTES, REGISTER_BYTES, SEQUENCE_BYTES, VERSION, Status, Window
 from hwquant.program.registers import REGISTER_BITS
-
-REGISTER_BYTES = word_bytes(REGISTER_BITS)
 
 
 class ExecutorState:

@@ -1,6 +1,6 @@
 """LiteDRAM's controller in Verilog, on the standard output.
 
-``python -m hwquant.rtl_templates.litedram_core CHIP HERTZ``, with the chip as :func:`chip_argument` writes it.
+``python -m hwquant.rtl_templates.litedram_core CHIP HERTZ LEAST``, with the chip as :func:`chip_argument` writes it.
 """
 
 import json
@@ -23,8 +23,8 @@ def chip_argument(chip: SdramChip) -> str:
     return json.dumps(asdict(chip))
 
 
-def verilog(chip: SdramChip, hertz: float) -> str:
-    """The controller of a chip at a clock: AXI4 on one side, the commands of DFI on the other.
+def verilog(chip: SdramChip, hertz: float, least: float) -> str:
+    """The controller of a chip at clocks from ``hertz`` to ``least``: AXI4 on one side, commands of DFI on the other.
 
     LiteDRAM's own generator makes a system around it, with a bus of registers for a processor that initializes the
     chip; who uses this module does that, and keeps it in reset until it is done.
@@ -63,7 +63,7 @@ def verilog(chip: SdramChip, hertz: float) -> str:
         tRCD=cycles(chip.t_rcd),
         tWR=cycles(chip.t_wr),
         tWTR=2,
-        tREFI=chip.refresh_cycles(hertz),
+        tREFI=chip.refresh_cycles(least),
         tRFC=cycles(chip.t_rfc),
         tFAW=None,
         tCCD=1,
@@ -136,4 +136,4 @@ def verilog(chip: SdramChip, hertz: float) -> str:
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])
     given["cas"] = tuple(map(tuple, given["cas"]))
-    sys.stdout.write(verilog(SdramChip(**given), float(sys.argv[2])))
+    sys.stdout.write(verilog(SdramChip(**given), *map(float, sys.argv[2:])))

@@ -52,6 +52,10 @@ class Mover(Component):
         Moves that are not complete.
     base : In(BASE_BITS)
         Where the accelerator's part of external memory begins, in units of 4 KiB.
+    halt : In(1)
+        No move begins.
+    quiet : Out(1)
+        No move is under way, unless one begins in this cycle.
     error : Out(1)
         A response in this cycle says that there was an error.
     weights : Out(FillPort(config.weight_depth, config.columns * config.slot_bits))
@@ -85,6 +89,8 @@ class Mover(Component):
                 "finished": In(1),
                 "pending": Out(range(QUEUE + 1)),
                 "base": In(BASE_BITS),
+                "halt": In(1),
+                "quiet": Out(1),
                 "error": Out(1),
                 "weights": Out(FillPort(config.weight_depth, config.columns * config.slot_bits)),
                 "parameters": Out(FillPort(config.parameter_depth, config.parameter_bits)),
@@ -104,11 +110,12 @@ class Mover(Component):
         valid = Signal()
         self._follow(m, current, valid, complete)
         storing = Signal()
-        free: Value = ready
+        free: Value = ready & ~self.halt
+        m.d.comb += self.quiet.eq(settled)
         if stores:
             # Alone: what is before a store is complete, and so is the store before what follows.
             alone = settled & valid
-            free = ready & ~storing & ((head["kind"] != MoveKind.STORE) | alone)
+            free &= ~storing & ((head["kind"] != MoveKind.STORE) | alone)
         self._issue(m, head, free, begun, storing)
         written = self._receive(m, current)
         if stores:

@@ -138,9 +138,7 @@ class RegisterFile(Component):
         page, error, stalled = Signal(BASE_BITS, init=self.page or 0), Signal(), Signal(REGISTER_BITS)
         field = MemoryRegister.MEMORY.field("page")
         with m.If(self.bus.write & (self.bus.address == MemoryRegister.MEMORY)):
-            m.d.sync += page.eq(self.bus.write_data[field.low : field.high + 1])
-        with m.If(self.run.begin):
-            m.d.sync += error.eq(0)
+            m.d.sync += [page.eq(self.bus.write_data[field.low : field.high + 1]), error.eq(0)]
         with m.If(self.error):
             m.d.sync += error.eq(1)
         with m.If(counting & self.held):

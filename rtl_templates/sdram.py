@@ -14,6 +14,7 @@ from amaranth.lib.wiring import Component, In, Out, Signature
 from hwquant.errors import ToolStopped, require
 from hwquant.packages import check_version
 from hwquant.program.external import MemoryTiming
+from hwquant.rtl_templates.facts import KNOWN, Facts, Inside
 from hwquant.rtl_templates.litedram_core import COMMANDS, CORE, PINS_DELAY, chip_argument
 from hwquant.rtl_templates.ports import AxiMemoryPort
 from hwquant.rtl_templates.sdram_chips import MODE_CYCLES, REFRESHES, SdramChip
@@ -22,13 +23,15 @@ NOTHING, REFRESH, PRECHARGE, MODE = 0b1111, 0b0001, 0b0010, 0b0000
 """Commands of a chip: ``cs_n``, ``ras_n``, ``cas_n`` and ``we_n``, from the highest bit down."""
 ALL_BANKS = 1 << 10
 """Address of PRECHARGE that means all banks."""
+LITEDRAM = Facts(registers={"core": 520}, gates={KNOWN: 1290})
+"""LiteDRAM's controller, as Yosys counts it for ECP5: those of chips of 16 and of 32 bits differ by 5 %."""
 QUIET = 4
 """Cycles between LOAD MODE REGISTER and the controller's first command, at least."""
 
 
 @cache
-def core_verilog(chip: SdramChip, hertz: float) -> str:
-    """The controller in Verilog, for a chip at a clock.
+def core_verilog(chip: SdramChip, hertz: float, least: float) -> str:
+    """The controller in Verilog, for a chip at a clock; refreshes are often enough for clocks down to ``least``.
 
     LiteDRAM runs in a process of its own: the names that it writes hang on the order of sets, which a process chooses.
 
@@ -47,7 +50,7 @@ def core_verilog(chip: SdramChip, hertz: float) -> str:
     chip.cas_latency(hertz)
     command = [sys.executable, "-W", "ignore", "-m", "hwquant.rtl_templates.litedram_core"]
     done = subprocess.run(
-        [*command, chip_argument(chip), repr(hertz)],
+        [*command, chip_argument(chip), repr(hertz), repr(least)],
         env={**os.environ, "PYTHONHASHSEED": "0"},
         capture_output=True,
         text=True,
@@ -135,6 +138,8 @@ class SdramController(Component):
         The chip.
     hertz : float
         Clock of the domain ``sync``, and of the chip.
+    least : float or None, default None
+        Slowest clock that these may have instead; None: ``hertz``.
 
     Raises
     ------
@@ -151,8 +156,8 @@ class SdramController(Component):
         The chip is initialized.
     """
 
-    def __init__(self, chip: SdramChip, hertz: float):
-        self.chip, self.hertz = chip, hertz
+    def __init__(self, chip: SdramChip, hertz: float, least: float | None = None):
+        self.chip, self.hertz, self.least = chip, hertz, hertz if least is None else least
         self.cas_latency = chip.cas_latency(hertz)
         super().__init__(
             {
@@ -165,7 +170,7 @@ class SdramController(Component):
     @property
     def sources(self) -> dict[str, str]:
         """Files of Verilog that the controller needs, by name."""
-        return {f"{CORE}.v": core_verilog(self.chip, self.hertz)}
+        return {f"{CORE}.v": core_verilog(self.chip, self.hertz, self.least)}
 
     def elaborate(self, platform: object) -> Module:
         """Build what initializes the chip, and connect LiteDRAM's controller."""
@@ -239,14 +244,39 @@ class SdramController(Component):
         )
         return m
 
+    @staticmethod
+    def facts(chip: SdramChip, hertz: float) -> Facts:
+        """What initializes the chip, and LiteDRAM's controller as a whole."""
+        step, left = _steps(chip, hertz)
+        return Facts(
+            registers={
+                "step": step,
+                "left": left,
+                "command": len(COMMANDS),
+                "address": chip.address_bits,
+                "ready": 1,
+            },
+            adders={"step": step, "left": left},
+            muxes={"pins": len(COMMANDS) + chip.bank_bits + chip.address_bits},
+            inside=[Inside("core", LITEDRAM)],
+        )
 
-def sdram_timings(chip: SdramChip, hertz: float) -> tuple[MemoryTiming, MemoryTiming]:
+
+def _steps(chip: SdramChip, hertz: float) -> tuple[int, int]:
+    """Bits that count the steps that initialize a chip, and the cycles of one."""
+    steps = initialization(chip, hertz)
+    return len(steps).bit_length(), (max(wait for _, _, wait in steps) - 1).bit_length()
+
+
+def sdram_timings(
+    chip: SdramChip, hertz: float, least: float | None = None
+) -> tuple[MemoryTiming, MemoryTiming]:
     """The quickest and the slowest memory that a chip behind :class:`SdramController` is to an accelerator.
 
     Cycles of an inference are expected between those of the two. The numbers come from a simulation of LiteDRAM's
     controller for the MT48LC16M16A2-75 at 100 MHz (tests/sim/test_sdram.py); for other chips and clocks they follow
     the chip's times, and were not measured. A row's change and a turn between reading and writing take ``gap`` at most;
-    a refresh comes when it is due, and rows are opened again after it.
+    a refresh comes when it is due, for clocks down to ``least``, and rows are opened again after it.
     """
     commands = chip.cas_latency(hertz) + PINS_DELAY
     rows = chip.cycles(chip.t_rp, hertz) + chip.cycles(chip.t_rcd, hertz)
@@ -255,7 +285,7 @@ def sdram_timings(chip: SdramChip, hertz: float) -> tuple[MemoryTiming, MemoryTi
         latency=commands + rows + 12 + refresh,
         gap=8,
         outstanding=2,
-        refresh_interval=chip.refresh_cycles(hertz),
+        refresh_interval=chip.refresh_cycles(hertz if least is None else least),
         refresh_cycles=refresh,
     )
     return MemoryTiming(latency=commands + 5, gap=0, outstanding=8), worst

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 
 from hwquant.errors import HwquantError
@@ -16,6 +17,7 @@ from hwquant.link.protocol import LARGE, PATIENCE, Window
 from hwquant.program.program import Program
 from hwquant.rtl_templates.uart import MIN_DIVISOR
 from hwquant.sim.board_bench import BUFFER, BoardBench
+from hwquant.sim.board_memory import ClockedSdram
 
 SLICE = 1000
 """Most clock cycles between two looks at the terminal; what the host says in between has to wait."""
@@ -44,6 +46,10 @@ class SimulatedBoard:
         The weights are not there: the host loads them.
     window : Window, default LARGE
         How much the host may have on its way.
+    sdram : ClockedSdram or None, default None
+        The external memory of a program that uses some; None: one that answers with no error, and in good time.
+    settings : Sequence of int, default ()
+        What :func:`~hwquant.sim.external_memory.settings_of` gives, for a memory that is no SDRAM, in CXXRTL.
 
     Attributes
     ----------
@@ -65,6 +71,8 @@ class SimulatedBoard:
         simulator: str = "cxxrtl",
         loadable: bool = False,
         window: Window = LARGE,
+        sdram: ClockedSdram | None = None,
+        settings: Sequence[int] = (),
     ) -> None:
         try:
             import tty
@@ -72,7 +80,9 @@ class SimulatedBoard:
             raise HwquantError(
                 "the simulated board needs pseudo-terminals, which this system does not have; use Linux"
             ) from error
-        self._bench = BoardBench(program, divisor, simulator, loadable=loadable, window=window)
+        self._bench = BoardBench(
+            program, divisor, simulator, loadable=loadable, window=window, sdram=sdram, settings=settings
+        )
         # The other end stays open here, so that hosts may come and go.
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,10 +16,13 @@ from hwquant.program.program import Program
 from hwquant.rtl_templates.board import SerialAccelerator
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.litedram_core import CORE
 from hwquant.rtl_templates.verilog import to_rtlil, to_verilog
 from hwquant.sim import cxxrtl_backend, verilator_library
-from hwquant.sim.memories import pointer, write_program
+from hwquant.sim.board_memory import BoardWithMemory, ClockedSdram
+from hwquant.sim.memories import pointer, write_program, write_settings
 from hwquant.sim.registry import BOARD_SIMULATORS
+from hwquant.sim.verilog_cores import core_rtlil
 
 DRIVER = Path(__file__).with_name("board_driver.cpp")
 BUFFER = 4096
@@ -41,6 +45,10 @@ class BoardBench:
         The weights are not there: the host loads them.
     window : Window, default LARGE
         How much the host may have on its way.
+    sdram : ClockedSdram or None, default None
+        The external memory of a program that uses some; None: one that answers with no error, and in good time.
+    settings : Sequence of int, default ()
+        What :func:`~hwquant.sim.external_memory.settings_of` gives, for a memory that is no SDRAM, in CXXRTL.
 
     Raises
     ------
@@ -49,20 +57,32 @@ class BoardBench:
     """
 
     def __init__(
-        self, program: Program, divisor: int, simulator: str, *, loadable: bool, window: Window = LARGE
+        self,
+        program: Program,
+        divisor: int,
+        simulator: str,
+        *,
+        loadable: bool,
+        window: Window = LARGE,
+        sdram: ClockedSdram | None = None,
+        settings: Sequence[int] = (),
     ) -> None:
         if simulator not in BOARD_SIMULATORS:
             raise HwquantError(
                 f"no board in the simulator {simulator!r}; choose one of {', '.join(BOARD_SIMULATORS)}"
             )
+        outside = program.config.external_bits > 0
         if simulator == "verilator":
-            self._library = _verilator(program, divisor, loadable, window)
+            self._library = _verilator(program, divisor, loadable, window, sdram)
         else:
-            loads = len(program.weight_image) if loadable else 0
-            self._library = _cxxrtl(program.config, program.checksum, divisor, loads, window)
+            loads = len(program.external_image if outside else program.weight_image if loadable else ())
+            self._library = _cxxrtl(program.config, program.checksum, divisor, loads, window, sdram)
         self._handle = self._library.hwquant_create(divisor)
         if simulator == "cxxrtl":
-            write_program(self._library, self._handle, program, place="accelerator ", weights=not loadable)
+            place = "board accelerator " if outside else "accelerator "
+            write_program(self._library, self._handle, program, place=place, weights=not loadable)
+            if settings:
+                write_settings(self._library, self._handle, settings)
         self._library.hwquant_reset(self._handle, 2)
         self._said = np.zeros(BUFFER, np.uint8)
 
@@ -95,18 +115,41 @@ class BoardBench:
 
 
 @lru_cache(maxsize=16)
-def _cxxrtl(config: ArrayConfig, checksum: int, divisor: int, loads: int, window: Window) -> ctypes.CDLL:
-    """Compile the board, its memories still empty; the host loads so many words of weights."""
-    empty = Accelerator(config, weights=[0] * loads, checksum=checksum, loadable=bool(loads))
-    rtlil = to_rtlil(SerialAccelerator(empty, divisor, window))
+def _cxxrtl(
+    config: ArrayConfig,
+    checksum: int,
+    divisor: int,
+    loads: int,
+    window: Window,
+    sdram: ClockedSdram | None,
+) -> ctypes.CDLL:
+    """Compile the board, its memories still empty; the host loads so many words of weights, or of all."""
+    if config.external_bits:
+        empty = Accelerator(config, checksum=checksum, page=0, hosted_beats=loads)
+    else:
+        empty = Accelerator(config, weights=[0] * loads, checksum=checksum, loadable=bool(loads))
+    rtlil = to_rtlil(_board(empty, divisor, window, sdram))
+    if sdram:
+        rtlil += core_rtlil(CORE, sdram.verilog())
     return _load(cxxrtl_backend.compile_design(rtlil, _driver("cxxrtl")))
 
 
 @lru_cache(maxsize=16)
-def _verilator(program: Program, divisor: int, loadable: bool, window: Window) -> ctypes.CDLL:
+def _verilator(
+    program: Program, divisor: int, loadable: bool, window: Window, sdram: ClockedSdram | None
+) -> ctypes.CDLL:
     """Compile the board with the program in it, but without the weights if the host loads them."""
-    verilog = to_verilog(SerialAccelerator(accelerator(program, loadable=loadable), divisor, window))
+    core = accelerator(program, loadable=loadable, hosted=True)
+    verilog = to_verilog(_board(core, divisor, window, sdram)) + (sdram.verilog() if sdram else "")
     return _load(verilator_library.compile_design(verilog, _driver("verilator")))
+
+
+def _board(
+    core: Accelerator, divisor: int, window: Window, sdram: ClockedSdram | None
+) -> SerialAccelerator | BoardWithMemory:
+    """The board's top, with its memory where there is some."""
+    board = SerialAccelerator(core, divisor, window)
+    return BoardWithMemory(board, sdram) if core.config.external_bits else board
 
 
 def _driver(simulator: str) -> str:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import subprocess
-import sys
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.errors import ToolStopped, require
-from hwquant.files import working_folder, write_bytes
 from hwquant.link.protocol import LARGE, Window
 from hwquant.program.config import ArrayConfig
 from hwquant.program.program import Program
@@ -23,6 +18,7 @@ from hwquant.rtl_templates.ethernet import Addresses, core_verilog
 from hwquant.rtl_templates.liteeth_core import CORE
 from hwquant.sim.clocked import Clocked, compile_clocked
 from hwquant.sim.memories import pointer, write_program
+from hwquant.sim.verilog_cores import core_rtlil
 
 BYTE_HZ = 125e6
 """Bytes of the wire in a second."""
@@ -31,13 +27,6 @@ VALID = 0x100
 DOMAINS = {"sync": "", "net": "net_"}
 """Clock domains, and how the names of their ports begin."""
 CELLS = Path(__file__).with_name("rgmii_cells.v")
-_YOSYS = """
-import sys
-from pyosys import libyosys
-design = libyosys.Design()
-for command in sys.argv[1:]:
-    libyosys.run_pass(command, design)
-"""
 
 
 class EthernetBench:
@@ -82,23 +71,4 @@ class EthernetBench:
 def _compiled(config: ArrayConfig, checksum: int, addresses: Addresses, window: Window) -> ctypes.CDLL:
     """Compile the board, its memories still empty."""
     board = Clocked(EthernetAccelerator(Accelerator(config, checksum=checksum), addresses, window), DOMAINS)
-    return compile_clocked(board, "ethernet_driver.cpp", _core_rtlil())
-
-
-def _core_rtlil() -> str:
-    """LiteEth's core as RTLIL; the Yosys that comes with Amaranth reads no Verilog."""
-    if find_spec("pyosys") is None:
-        raise require("pyosys", "boards", "a simulated Ethernet link")
-    with working_folder() as folder:
-        write_bytes(folder / "core.v", core_verilog().encode())
-        commands = [
-            *(f"read_verilog {folder / 'core.v'}", f"read_verilog {CELLS}", f"hierarchy -top {CORE}"),
-            *("proc", "flatten", "opt_clean -purge", f"setattr -mod -unset top {CORE}"),
-            f"write_rtlil {folder / 'core.il'}",
-        ]
-        done = subprocess.run(
-            [sys.executable, "-c", _YOSYS, *commands], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise ToolStopped(f"Yosys stopped on LiteEth's core: {done.stderr.strip()[-500:]}")
-        return (folder / "core.il").read_text(encoding="utf-8")
+    return compile_clocked(board, "ethernet_driver.cpp", core_rtlil(CORE, core_verilog(), CELLS))

@@ -115,6 +115,13 @@ def write_external(
     width = 4 * -(-bits // 32)
     padded = np.pad(image, ((0, 0), (0, width - image.shape[1])))
     _poke(library, handle, f"{place}storage", padded.view("<u4"), bits)
+    write_settings(library, handle, settings, place)
+
+
+def write_settings(
+    library: ctypes.CDLL, handle: int, settings: Sequence[int], place: str = "external "
+) -> None:
+    """Say when the simulated memory beside a compiled design serves bursts; parameters of :func:`write_external`."""
     _poke(library, handle, f"{place}settings", chunks(list(settings), 32), 32)
 
 

@@ -12,6 +12,7 @@ from amaranth.hdl import ClockSignal, Const, Instance, Module, Signal, Value, si
 
 from hwquant.boards.families.constraints import SPEED, STANDARD, SWITCH, Constraints, Pin, lines
 from hwquant.boards.families.ecp5_registers import absorb
+from hwquant.boards.families.ecp5_sdram import SDRAM
 from hwquant.boards.families.ecp5_usb import USB
 from hwquant.boards.families.family import CellModels, Device, Family
 from hwquant.boards.families.flow import Executable, OpenFlow, RoutingJob, nextpnr_arguments
@@ -251,6 +252,7 @@ FAMILY = Family(
     board_fields=("package", "speed"),
     rgmii=True,
     usb=USB,
+    sdram=SDRAM,
     models=CellModels("ecp5/cells_sim.v", ("block_ram.v", "ecp5.v")),
 )
 

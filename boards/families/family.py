@@ -10,6 +10,7 @@ from hwquant.boards.families.constraints import Constraints
 from hwquant.boards.families.flow import OpenFlow, VendorFlow
 from hwquant.boards.families.pll import Pll
 from hwquant.boards.families.ram import LogicCost, Ram, ShiftRegisters
+from hwquant.boards.families.sdram import SdramCells
 from hwquant.boards.families.usb import UsbCells
 from hwquant.link.protocol import LARGE, SMALL, Window
 from hwquant.program.config import ArrayConfig
@@ -88,6 +89,8 @@ class Family:
         Whether LiteEth has a PHY for it.
     usb : UsbCells or None, default None
         Its cells for a USB cable; None where it can have none.
+    sdram : SdramCells or None, default None
+        Its cells for an SDRAM; None where it can have none.
     blocks : str, default ""
         Verilog file in ``cells`` of blocks that synthesis is not to look into; "" where there are none.
     notes : tuple of str
@@ -114,6 +117,7 @@ class Family:
     routable: Mapping[str, float] = field(default_factory=lambda: ROUTABLE)
     rgmii: bool = False
     usb: UsbCells | None = None
+    sdram: SdramCells | None = None
     blocks: str = ""
     notes: tuple[str, ...] = ()
     timed: bool = True

@@ -9,8 +9,8 @@ object on stdout, whatever happens, and everything else goes to stderr. For an e
 with the error's own fields, where it has some: "where" and "operator" of what is unsupported; "resource", "needed",
 "available" and "remedy" of what does not fit; "path" of what is damaged; "package" and "extra" of what is missing;
 "exception" of what nobody foresaw. The kinds (``hwquant.cli.outcome.KINDS``): invalid, unsupported, does_not_fit,
-damaged, busy, missing_package, tool_stopped, usage, interrupted, internal. For ``--help`` and ``--version`` it is
-``{"text": TEXT}``.
+damaged, busy, missing_package, tool_stopped, memory_fault, usage, interrupted, internal. For ``--help`` and
+``--version`` it is ``{"text": TEXT}``.
 """
 
 from __future__ import annotations

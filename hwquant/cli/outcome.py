@@ -33,6 +33,7 @@ KINDS = {
     "busy": "another process is writing what this one wants to write or read",
     "missing_package": "an optional package, or a program, is not installed, or is not the version that is needed",
     "tool_stopped": "synthesis, place and route, or another program ended with an error",
+    "memory_fault": "the external memory of a board has answered with an error",
     "usage": "the command line is wrong",
     "interrupted": "Ctrl-C, or SIGTERM",
     "internal": "an exception that nobody foresaw: a fault of hwquant's",

@@ -33,7 +33,9 @@ MISMATCH = 1
 
 
 @contextmanager
-def open_board(build: Build, port: str, baud: int | None, simulator: str) -> Iterator[Connection]:
+def open_board(
+    build: Build, port: str, baud: int | None, simulator: str, track: Progress | None = None
+) -> Iterator[Connection]:
     """Open a session with a board on a port, or with a simulated one, that holds the build's program."""
     from hwquant.driver import connect
     from hwquant.link import SerialLink
@@ -41,7 +43,7 @@ def open_board(build: Build, port: str, baud: int | None, simulator: str) -> Ite
 
     if network := re.fullmatch(NETWORK, port):
         with UdpLink(network[1], *([int(network[2])] if network[2] else [])) as link:
-            yield connect(link, build.qgraph, build.program)
+            yield connect(link, build.qgraph, build.program, track)
         return
     load_package("serial", "pyserial", "link", "a serial port")  # before a simulator is built
     rate = baud or (BAUD if port in (SIMULATED, USB) else built_baud(build.folder))
@@ -55,7 +57,7 @@ def open_board(build: Build, port: str, baud: int | None, simulator: str) -> Ite
         elif port == USB:
             port = usb_port()
         link = stack.enter_context(SerialLink(port, rate))
-        yield connect(link, build.qgraph, build.program, **options)
+        yield connect(link, build.qgraph, build.program, track, **options)
 
 
 def built_baud(folder: Path) -> int:
@@ -112,6 +114,7 @@ def run_samples(
         "accuracy": samples.accuracy(deliver(build.qgraph, inner, tensors)[0]),
         "frames_per_second": len(samples) / seconds,
         "cycles": connection.cycles(),
+        "stalled": connection.stalled(),
         "requests": connection.statistics.requests,
         "retries": connection.statistics.retries,
         "timeouts": connection.statistics.timeouts,
@@ -130,9 +133,13 @@ def run_samples(
 
 def lines(result: dict[str, Any], port: str) -> list[str]:
     """Lines on a run."""
+    stalled = (
+        "" if result["stalled"] is None else f", {result['stalled']:,} of them waiting for external memory"
+    )
     text = [
         f"{result['samples']} samples on {port}: {result['frames_per_second']:.1f} a second, "
-        f"{result['cycles']:,} cycles an inference; {result['requests']} requests, {result['retries']} retries",
+        f"{result['cycles']:,} cycles an inference{stalled}; {result['requests']} requests, {result['retries']} "
+        "retries",
     ]
     if result["accuracy"] is not None:
         text.append(f"accuracy {result['accuracy']:.2%}")
@@ -205,7 +212,7 @@ def run(
         )
     with progress() as track:
         track("open the board", 0, 0)
-        with open_board(loaded, port, baud, simulator) as connection:
+        with open_board(loaded, port, baud, simulator, track) as connection:
             result = run_samples(connection, loaded, samples, track, check=not no_check)
     advice = check_inputs(loaded.qgraph, samples.x)
     emit(as_json, {**result, "port": port}, *lines(result, port), advice=advice)

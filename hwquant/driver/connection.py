@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.driver.chunks import ChunkSize
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, MemoryFault
 from hwquant.golden import deliver, dequantized, quantize_given, quantize_states
 from hwquant.host import before
 from hwquant.link import Link, Session, Statistics
@@ -19,7 +20,7 @@ from hwquant.link.protocol import Request, word_bytes
 from hwquant.link.session import NotReady
 from hwquant.program.layout import integers_to_words, words_to_integers
 from hwquant.program.program import Program
-from hwquant.program.registers import IDENTITY, VERSION, Register
+from hwquant.program.registers import IDENTITY, VERSION, MemoryRegister, Register, RegisterTable
 from hwquant.program.sides import array_name, short_array
 from hwquant.progress import Progress
 from hwquant.qgraph import IntArray, QGraph
@@ -76,10 +77,13 @@ class Identity:
             )
 
 
-def connect(link: Link, qgraph: QGraph, program: Program, **options: Any) -> Connection:
+def connect(
+    link: Link, qgraph: QGraph, program: Program, progress: Progress | None = None, **options: Any
+) -> Connection:
     """Open a session with the board on a link.
 
-    It is checked that the board holds this program, and weights are loaded where the board asks for them.
+    It is checked that the board holds this program, and weights, or what external memory has, are loaded where the
+    board asks for them.
 
     Parameters
     ----------
@@ -89,6 +93,8 @@ def connect(link: Link, qgraph: QGraph, program: Program, **options: Any) -> Con
         The network of the build that the board was programmed with.
     program : Program
         Program of that build.
+    progress : Progress or None, optional
+        Told the number of words that are loaded.
     **options : Any
         Parameters of :class:`~hwquant.link.session.Session`.
 
@@ -98,7 +104,7 @@ def connect(link: Link, qgraph: QGraph, program: Program, **options: Any) -> Con
         Nobody answers, or the board holds other hardware or another program.
     """
     connection = Connection(Session(link, **options), qgraph, program)
-    connection.open()
+    connection.open(progress)
     return connection
 
 
@@ -120,7 +126,8 @@ class Connection:
         self._session = session
         config = program.config
         self._word, self._beat = word_bytes(config.word_bits), word_bytes(config.frame_bits)
-        self._weight = word_bytes(config.columns * config.slot_bits)
+        self._outside = config.external_bits > 0
+        self._weight = word_bytes(config.external_bits or config.columns * config.slot_bits)
         # How many words or beats of each kind go into a packet, which the session's window bounds.
         self._size, self._frame_size, self._load_size = ChunkSize(1), ChunkSize(1), ChunkSize(1)
         self._losses = 0
@@ -131,7 +138,7 @@ class Connection:
         """Begin a new sequence: the states of a network that has some become zero."""
         self._states.reset()
 
-    def open(self) -> None:
+    def open(self, progress: Progress | None = None) -> None:
         """Reset the accelerator, check that it is the right one, and load its weights; see :func:`connect`."""
         self._session.open()
         self._losses = self.statistics.losses
@@ -140,7 +147,7 @@ class Connection:
         self._frame_size = ChunkSize(window.words(self._beat))
         self._load_size = ChunkSize(window.words(self._weight))
         self.identity().check(self.program, self._session.link.name)
-        self._load()
+        self._load(progress)
         self._clean = True
 
     @property
@@ -148,7 +155,7 @@ class Connection:
         """Requests and retries since the session was opened."""
         return self._session.statistics
 
-    def register(self, register: Register) -> int:
+    def register(self, register: RegisterTable) -> int:
         """Read a register."""
         payload = self._session.request(Request.PEEK, bytes([register])).payload
         return int.from_bytes(payload, "little")
@@ -164,6 +171,10 @@ class Connection:
     def cycles(self) -> int:
         """Read the number of clock cycles of the latest inference."""
         return self.register(Register.CYCLES)
+
+    def stalled(self) -> int | None:
+        """Read in how many of these cycles instructions waited for external memory; None where there is none."""
+        return self.register(MemoryRegister.STALLED) if self._outside else None
 
     def infer(self, x: Mapping[str, AnyArray] | AnyArray, progress: Progress | None = None) -> list[AnyArray]:
         """Compute the whole network's outputs for the user's arrays, as :func:`hwquant.golden.predict` does.
@@ -207,12 +218,14 @@ class Connection:
 
         Raises
         ------
+        MemoryFault
+            External memory has answered with an error.
         HwquantError
             The link fails, or the accelerator stops. No wrong result is ever returned, and the next call begins with
             :meth:`open`.
         """
         if not self._clean:
-            self.open()
+            self.open(progress)
         self._clean = False  # until the last result is here: a frame may be half written or half read
         samples = len(next(iter(q.values())))
         total = -(-samples // self.program.batch)
@@ -240,18 +253,39 @@ class Connection:
         one = {name: array[index : index + 1] for name, array in q.items()}
         return np.asarray(self.program.frame({**one, **states})[0])
 
-    def _load(self) -> None:
-        """Send the weights where they are not in the bitstream, as every session begins without them."""
-        wanted, words = self.register(Register.LOAD), self.program.weight_image
+    def _load(self, progress: Progress | None) -> None:
+        """Send the words that the board wants: weights, or all that external memory has; it may have them already."""
+        wanted, program = self.register(Register.LOAD), self.program
         if not wanted:
             return
-        for _ in self._answers(self._chunks(words, self._weight, self._load_size, (Request.LOAD,) * 2)):
-            self._learn(self._load_size)
+        if self._outside:
+            what = "external memory"
+            words = [int.from_bytes(beat.tobytes(), "little") for beat in program.external_image]
+        else:
+            what, words = "weights", program.weight_image
+        sent = 0
+        for count in self._loaded(words):
+            sent += count
+            if progress:
+                progress(f"load the {what}", sent, len(words))
         if wanted != len(words) or self.register(Register.LOAD):
             raise HwquantError(
-                f"the accelerator on {self._session.link.name} wants {wanted} words of weights, the build has "
+                f"the accelerator on {self._session.link.name} wants {wanted} words of {what}, the build has "
                 f"{len(words)}; program the board with the bitstream of this build"
             )
+
+    def _loaded(self, words: list[int]) -> Iterator[int]:
+        """Send words to load; gives how many the board has taken, request by request."""
+        counts = deque[int]()
+
+        def calls() -> Iterator[Call]:
+            for call in self._chunks(words, self._weight, self._load_size, (Request.LOAD, Request.LOAD)):
+                counts.append(len(call.payload) // self._weight)
+                yield call
+
+        for _ in self._answers(calls()):
+            self._learn(self._load_size)
+            yield counts.popleft()
 
     def _inferences(self, frames: Iterator[IntArray]) -> Iterator[IntArray]:
         """Run frames, each the beats of its inputs; gives the words of their results."""
@@ -266,16 +300,30 @@ class Connection:
                     wanted = min(self._size.words, left)
                     yield Call(Request.READ, bytes([wanted]))
                     left -= wanted
+                if self._outside:
+                    yield Call(Request.PEEK, bytes([MemoryRegister.MEMORY]))
 
         result = bytearray()
         for payload in self._answers(calls()):
             self._learn(self._size, self._frame_size)
-            result += payload
-            if len(result) == count * self._word:
-                starts = range(0, len(result), self._word)
-                words = [int.from_bytes(result[start : start + self._word], "little") for start in starts]
-                yield integers_to_words(words, config.lanes, config.activation_bits)
-                result.clear()
+            if len(result) < count * self._word:
+                result += payload
+                if len(result) < count * self._word or self._outside:
+                    continue
+            else:
+                self._check_memory(payload)
+            starts = range(0, len(result), self._word)
+            words = [int.from_bytes(result[start : start + self._word], "little") for start in starts]
+            yield integers_to_words(words, config.lanes, config.activation_bits)
+            result.clear()
+
+    def _check_memory(self, register: bytes) -> None:
+        """Raise where the register MEMORY, read behind a frame's results, says that the memory failed."""
+        if MemoryRegister.MEMORY.unpack(int.from_bytes(register, "little"))["error"]:
+            raise MemoryFault(
+                f"the external memory of the board on {self._session.link.name} has answered with an error, so its "
+                "results are wrong; switch the board off and on, and if that does not help look for a fault in it"
+            )
 
     def _chunks(
         self, words: list[int], size: int, chunk: ChunkSize, requests: tuple[Request, Request]

@@ -22,7 +22,8 @@ PEEK   register                                 its value, 4 bytes, low byte fir
 WRITE  beats of an input frame                  into the accelerator's stream
 LAST   the last beats of an input frame         likewise, and the frame is complete
 READ   number of words                          so many of the next words of the output frame, or as many as fit
-LOAD   words of the weight memory, in order     into the weight memory, where the host loads it
+LOAD   words of the weight memory, in order     into the weight memory, where the host loads it; or beats of
+                                                external memory
 =====  =======================================  ============================================================
 
 A word is sent as whole bytes, low byte first, and so is a beat: a word of the activation memory, or, where the hardware
@@ -30,7 +31,8 @@ makes words of the network's inputs, the values of a pixel that come together.
 
 Weights are in the bitstream, or, where they are in RAM that a bitstream does not fill, loaded at the beginning of
 every session: the register LOAD says how many words are wanted, no inference begins before the last has come, and
-further ones are ignored.
+further ones are ignored. External memory is loaded likewise, but once: it keeps what it has from session to session,
+and LOAD says so. OPEN is answered when the moves under way are complete, for a reset must not cut a burst.
 
 Why the answers are right: go-back-N, with a memory at either end. A packet takes effect after its CRC was found
 right, never before: the board keeps it in a block RAM until then, and, as the executor may be at work, those that
@@ -86,6 +88,8 @@ LEAST_BODY = 2
 """Bytes of the shortest body: that of version 1, whose answers tell which version it is."""
 PREFIX_BYTES = 2
 """What the gateware's buffers have before the bytes of a packet: their number, and the status of a response."""
+REGISTER_BYTES = 4
+"""Bytes of the value of a register."""
 
 NONCE_BYTES = 8
 """Number of bytes that the driver sends with OPEN, at random."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hwquant.link.protocol import CRC_BYTES, END_FLAGS, HEADER_BYTES, Window, word_bytes
+from hwquant.link.protocol import CRC_BYTES, END_FLAGS, HEADER_BYTES, REGISTER_BYTES, Window, word_bytes
 
 WIRE_BITS = 10
 """Bits of a byte on a serial line: 8N1."""
@@ -164,7 +164,7 @@ class LinkTime:
         return 1 - core_seconds / self.period(core_seconds)
 
 
-def link_time(frame: tuple[int, int], result: tuple[int, int], line: Line) -> LinkTime:
+def link_time(frame: tuple[int, int], result: tuple[int, int], line: Line, registers: int = 0) -> LinkTime:
     """Tell what an inference takes on a link.
 
     Parameters
@@ -175,6 +175,8 @@ def link_time(frame: tuple[int, int], result: tuple[int, int], line: Line) -> Li
         Words of a result, and bits of each.
     line : Line
         What carries the bytes.
+    registers : int, default 0
+        Registers that are read besides.
 
     Returns
     -------
@@ -184,12 +186,12 @@ def link_time(frame: tuple[int, int], result: tuple[int, int], line: Line) -> Li
     (beats, beat), (words, word) = ((count, word_bytes(bits)) for count, bits in (frame, result))
     each = line.window.words(word)  # words of a read
     writes, reads = -(-beats // line.window.words(beat)), -(-words // each)
-    requests = writes + reads
-    # A read names the number of words in a byte; writes are answered without a payload.
+    requests = writes + reads + registers
+    # A read names the number of words, or a register, in a byte; writes are answered without a payload.
     framing = FRAMING + line.datagram
-    to_board = framing * requests + beats * beat + reads
+    to_board = framing * requests + beats * beat + reads + registers
     results = [framing + word * min(each, words - first) for first in range(0, words, each)]
-    answers = [framing] * writes + results
+    answers = [framing] * writes + results + [framing + REGISTER_BYTES] * registers
     # While the board is at the last of the reads, the rest of the window can come.
     room = (line.window.packets - 1) * (framing + line.window.words(beat) * beat)
     second = line.bytes_per_second

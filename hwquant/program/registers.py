@@ -174,7 +174,7 @@ class MemoryRegister(RegisterTable):
     MEMORY = (
         13,
         RegisterField(
-            "error", 0, 1, "the memory has answered with an error since the latest inference began"
+            "error", 0, 1, "the memory has answered with an error since reset, or since this was written"
         ),
         RegisterField(
             *("page", 12, 20),

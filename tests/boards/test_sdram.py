@@ -1,11 +1,24 @@
 """The SDRAM of boards: pins as amaranth-boards has them, and what a file must not say."""
 
+import gc
+from dataclasses import replace
 from importlib import resources
+from importlib.util import find_spec
 
 import pytest
+from hwquant_testing.banded_networks import CORNERS
 
 from hwquant.boards.board import load_board, parse_board
-from hwquant.errors import HwquantError, Unsupported
+from hwquant.boards.constraints import constraints
+from hwquant.boards.implement import implement
+from hwquant.boards.sdram import CLOCKS
+from hwquant.boards.top import BoardTop
+from hwquant.build import write_build
+from hwquant.errors import DoesNotFit, HwquantError, Unsupported
+from hwquant.program.compiler import compile_network
+from hwquant.program.external import ExternalMemory
+from hwquant.rtl_templates.build import accelerator
+from hwquant.rtl_templates.verilog import to_rtlil
 
 pytest.importorskip("amaranth_boards", reason="pins come from amaranth-boards: pip install 'hwquant[boards]'")
 
@@ -82,3 +95,88 @@ def test_what_does_not_fit_is_refused_by_name(old, new, message):
 def test_a_clock_that_the_chip_does_not_bear_is_refused():
     with pytest.raises(Unsupported, match="133 MHz, not 140 MHz"):
         load_board("ulx3s-85f").memory.external(140e6)
+
+
+LIMITS = {"activation_depth": 700, "weight_depth": 64, "parameter_depth": 32}
+litedram = pytest.mark.skipif(find_spec("litedram") is None, reason="litedram is not installed")
+
+
+@pytest.fixture(scope="module")
+def qgraph():
+    return CORNERS["dilated"]()
+
+
+@pytest.fixture(scope="module")
+def board():
+    return load_board("ulx3s-85f")
+
+
+@pytest.fixture(scope="module")
+def program(qgraph, board):
+    return compile_network(qgraph, (2, 2), external=board.memory.external(60e6), limits=LIMITS)
+
+
+def top_of(board, program, hertz=60e6):
+    return BoardTop(board, accelerator(program, hosted=True), hertz, tunable=True)
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_the_top_has_the_pins_of_the_memory_and_a_controller_for_lower_clocks_too(board, program):
+    top = top_of(board, program)
+    text = to_rtlil(top, "top")
+    outer = text[text.index("\nmodule \\top\n") :]
+    for function in board.memory.pins:
+        assert f"\\{function}\n" in outer, function
+    kinds = ("IDDRX1F", "ODDRX1F", "OFS1P3BX", "OFS1P3DX", "BB", "OB")
+    assert [text.count(f"  cell \\{kind} ") for kind in kinds] == [16, 1, 1 + 4 + 2, 2 + 13, 16, 23]
+    assert top.bears(top.hertz)
+    assert top.bears(top.hertz / CLOCKS)
+    assert not top.bears(top.hertz * 1.01)
+    assert not top.bears(top.hertz / CLOCKS * 0.99)
+    _, lines = constraints(board, board.device.family, board.memory)
+    assert lines.count('LOCATE COMP "sdram_') == len(board.memory.pins) == 39
+    assert "sdram_" not in constraints(board, board.device.family)[1]
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_a_program_without_external_memory_needs_none(qgraph, board):
+    inside = compile_network(qgraph, (2, 2))
+    text = to_rtlil(top_of(board, inside), "top")
+    assert text == to_rtlil(top_of(replace(board, memory=None), inside), "top")
+    assert "sdram" not in text
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+@pytest.mark.parametrize(
+    ("error", "message", "change"),
+    [
+        (Unsupported, "ulx3s-85f has no external memory that is known: compile without", {"memory": None}),
+        (Unsupported, "external memory of 32 bits, that of ulx3s-85f has 16", {"bits": 32}),
+        (Unsupported, "can be read at 80 MHz at most, not 100; .* --clock", {"hertz": 100e6}),
+        (DoesNotFit, "needs 1024 bytes of external memory, ulx3s-85f has 512", {"size": 512}),
+    ],
+)
+def test_what_does_not_go_together_is_refused(qgraph, board, program, error, message, change):
+    if "bits" in change:
+        program = compile_network(qgraph, (2, 2), external=ExternalMemory(change["bits"]), limits=LIMITS)
+    if "memory" in change:
+        board = replace(board, memory=None)
+    if "size" in change:
+        small = replace(board.memory.chip, row_bits=4, column_bits=2)
+        board = replace(board, memory=replace(board.memory, chip=small))
+    with pytest.raises(error, match=message):
+        top_of(board, program, change.get("hertz", 60e6))
+    gc.collect()  # while warnings of what is not used are ignored
+
+
+@litedram
+@pytest.mark.nightly
+def test_a_bitstream_with_external_memory_comes_out(qgraph, program, board, tmp_path):
+    build = write_build(qgraph, program, tmp_path / "build")
+    result = implement(build, board, effort="quick")
+    folder = build.folder / "boards" / board.name
+    assert (folder / result.bitstream).stat().st_size > 10_000
+    assert result.clock_mhz <= 80, "which the pins bear, less than the board's target"
+    assert result.cells["IDDRX1F"] == 16
+    assert "litedram" in result.versions
+    assert any("loads the external memory once" in note for note in result.notes)

@@ -166,7 +166,7 @@ def test_the_host_does_not_load_what_comes_from_external_memory():
 @pytest.mark.parametrize(
     ("around", "message"),
     [
-        (lambda core: SerialAccelerator(core, 100), "boards have no external memory"),
+        (lambda core: SerialAccelerator(core, 100), "the host fills the external memory of a board"),
         (WishboneAccelerator, "a core with Wishbone has no port for it; choose the bus axi or stream"),
     ],
 )

@@ -21,6 +21,8 @@ from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import DspBudget
 from hwquant.rtl_templates.ethernet import Addresses
 from hwquant.rtl_templates.facts import Facts, Inside
+from hwquant.rtl_templates.sdram import SdramController
+from hwquant.rtl_templates.sdram_chips import SDRAMS
 from hwquant.rtl_templates.wishbone import WishboneAccelerator
 
 DIVISOR = 100
@@ -263,6 +265,20 @@ def test_an_array_whose_elements_share_blocks_is_what_is_elaborated(family, name
 def test_a_board_is_the_accelerator_and_its_link(size, divisor, window, loadable):
     board = SerialAccelerator(accelerator(size, loadable=loadable), divisor, window)
     check(board, SerialAccelerator.facts(size, divisor, window, loadable=loadable))
+
+
+@pytest.mark.parametrize("name", ["external memory", "external memory, small halves"])
+def test_a_board_with_external_memory_is_the_accelerator_its_link_and_what_fills_it(name):
+    size = CONFIGS[name]
+    board = SerialAccelerator(accelerator(size, page=0, hosted_beats=100), DIVISOR)
+    check(board, SerialAccelerator.facts(size, DIVISOR))
+
+
+@pytest.mark.parametrize("chip", SDRAMS.values(), ids=SDRAMS)
+def test_a_controller_of_an_sdram_is_what_initializes_it(chip):
+    """LiteDRAM's core is a black box."""
+    facts = SdramController.facts(chip, 80e6)
+    check(SdramController(chip, 80e6), replace(facts, inside=()))
 
 
 @pytest.mark.skipif(find_spec("luna") is None, reason="luna-usb is not installed")

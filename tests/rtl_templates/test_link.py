@@ -47,7 +47,7 @@ class Bench:
     def compute(self, frame):
         return [word ^ 1 for word in frame]
 
-    def run(self, packets):
+    def run(self, packets, *others):
         """The responses to packets, None where there is none; a packet None stands for a damaged one."""
 
         async def host(ctx):
@@ -119,7 +119,7 @@ class Bench:
                     model.reset()
                     offered = False
 
-        simulate(self.component, host, background=[listen, accelerator])
+        simulate(self.component, host, background=[listen, accelerator, *others])
         return self.answers
 
 
@@ -337,3 +337,65 @@ def test_a_notice_of_damage_does_not_wait_for_the_requests_behind():
     simulate(component, host, background=[listen])
     opened = body_of(code(Status.OK), 7, WINDOW.encode())
     assert answers == opened + body_of(code(Status.BUSY), 8) + body_of(code(Status.DAMAGED), 7)
+
+
+OUTSIDE = ArrayConfig(2, 2, external_bits=32, external_address_bits=7)
+
+
+def test_a_session_is_open_once_the_accelerator_has_been_reset():
+    """Before, what the host writes next would go into the one that is still at work."""
+    bench = Bench(OUTSIDE, loads=5)
+    link, asked, answered = bench.component, [], []
+
+    async def resetting(ctx):
+        now, until = 0, 0
+        while True:
+            if ctx.get(link.reset):
+                asked.append(now)
+                until = now + 500
+            ctx.set(link.resetting, int(until > 0 and now < until))
+            if ctx.get(link.responses.valid) and not answered:
+                answered.append(now)
+            await ctx.tick()
+            now += 1
+
+    (answer,) = bench.run([body_of(Request.OPEN, 3, b"abc")], resetting)
+    assert answer == body_of(code(Status.OK), 3, b"abc" + WINDOW.encode())
+    assert answered[0] - asked[0] > 500
+
+
+@pytest.mark.parametrize("slow", [0.0, 0.9])
+def test_beats_for_external_memory_wait_for_it(slow):
+    beats = [int(beat) for beat in np.random.default_rng(2).integers(0, 1 << 32, 9)]
+    executor = LinkExecutor(OUTSIDE, LARGE, patience=PATIENCE, loadable=True)
+    body = body_of(Request.LOAD, 4, b"".join(beat.to_bytes(4, "little") for beat in beats))
+    rng, taken, said = np.random.default_rng(5), [], []
+
+    async def host(ctx):
+        for request in (body_of(Request.OPEN, 3), body):
+            for index, byte in enumerate(request):
+                ctx.set(executor.packets.valid, 1)
+                ctx.set(executor.packets.payload, {"data": byte, "last": int(index == len(request) - 1)})
+                await ctx.tick().until(executor.packets.ready)
+            ctx.set(executor.packets.valid, 0)
+            await ctx.tick().repeat(100)
+
+    async def memory(ctx):
+        while True:
+            ctx.set(executor.load.ready, int(rng.random() >= slow))
+            _, _, valid, ready, beat = await ctx.tick().sample(
+                executor.load.valid, executor.load.ready, executor.load.payload
+            )
+            if valid and ready:
+                taken.append(beat)
+
+    async def listen(ctx):
+        ctx.set(executor.responses.ready, 1)
+        while True:
+            _, _, valid, beat = await ctx.tick().sample(executor.responses.valid, executor.responses.payload)
+            if valid:
+                said.append(beat.data)
+
+    simulate(executor, host, background=[memory, listen])
+    assert taken == beats
+    assert bytes(said).endswith(body_of(code(Status.OK), 4))

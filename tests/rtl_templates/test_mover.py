@@ -169,7 +169,7 @@ def expected(size, plan, contents, activations):
     return written
 
 
-def play(bits, half_depth, timing, seed, *, stall=0, count=40, faulty=None, plan=None):
+def play(bits, half_depth, timing, seed, *, stall=0, count=40, faulty=None, plan=None, halts=None):
     rng = np.random.default_rng(seed)
     size = config(bits, half_depth)
     contents = [
@@ -182,7 +182,7 @@ def play(bits, half_depth, timing, seed, *, stall=0, count=40, faulty=None, plan
     plan = list(random_moves(rng, size, count)) if plan is None else plan
     bench = Bench(size, contents, activations, settings_of(timing, stall, faulty))
     run = Play(bench, plan)
-    simulate(bench, run.run, cycles=45_000)
+    simulate(bench, run.run, background=[halts(bench.mover)] if halts else [], cycles=45_000)
     assert run.written == expected(size, plan, contents, activations)
     return size, plan, run
 
@@ -203,6 +203,39 @@ def test_moves_move_what_they_say_and_take_as_long_as_the_model_says(name, bits,
 @pytest.mark.parametrize("bits", [16, 64])
 def test_a_memory_that_pauses_changes_no_word(bits):
     play(bits, 128, TIMINGS["plain"], 5, stall=100, count=25)
+
+
+@pytest.mark.parametrize("stall", [0, 100])
+def test_a_mover_that_is_halted_comes_to_rest_and_goes_on_later(stall):
+    """At rest nothing is on its way, in either direction, so that it could be reset."""
+    rng, rests = np.random.default_rng(8), []
+
+    def halts(mover):
+        port = mover.memory
+        wires = (port.ar.valid, port.aw.valid, port.w.valid, port.r.valid, port.b.valid)
+
+        async def run(ctx):
+            while True:
+                for _ in range(rng.integers(1, 150)):
+                    await ctx.tick()
+                ctx.set(mover.halt, 1)
+                took = 0
+                while not ctx.get(mover.quiet):
+                    await ctx.tick()
+                    took += 1
+                for _ in range(150):
+                    assert not any(map(ctx.get, wires))
+                    assert ctx.get(mover.quiet)
+                    await ctx.tick()
+                rests.append(took)
+                ctx.set(mover.halt, 0)
+
+        return run
+
+    timing = MemoryTiming(latency=70, gap=3, outstanding=4)
+    play(16, 128, timing, 6, stall=stall, count=25, halts=halts)
+    assert len(rests) > 5
+    assert max(rests) > 70, "moves were under way"
 
 
 def test_an_error_is_told_and_the_move_goes_on():

@@ -195,11 +195,13 @@ def test_no_inference_begins_before_the_place_of_the_memory_is_known():
     assert seen["MEMORY"][3] == 0xABCDE000
 
 
-def test_an_error_of_the_memory_stays_until_the_next_inference():
+def test_an_error_of_the_memory_stays_until_the_register_is_written():
+    """A host that sends frames ahead reads it when later inferences have begun."""
+    clear = write(MemoryRegister.MEMORY, 0x1000)
     seen = play_outside(
-        [{}, {"error": 1}, {}, {"run.done": 1}, {"run.begin": 1}, {}, {"run.begin": 1, "error": 1}, {}]
+        [{}, {"error": 1}, {}, {"run.done": 1}, {"run.begin": 1}, clear, {}, {**clear, "error": 1}, {}]
     )
-    assert [value & 1 for value in seen["MEMORY"]] == [0, 0, 1, 1, 1, 0, 0, 1]
+    assert [value & 1 for value in seen["MEMORY"]] == [0, 0, 1, 1, 1, 1, 0, 0, 1]
 
 
 def test_cycles_are_counted_in_which_instructions_wait_between_input_and_output():

@@ -22,19 +22,20 @@ litedram = pytest.mark.skipif(find_spec("litedram") is None, reason="litedram is
 
 @litedram
 def test_the_core_is_the_same_text_whoever_makes_it():
-    text = core_verilog(MICRON, 75e6)
+    text = core_verilog(MICRON, 75e6, 75e6)
     core_verilog.cache_clear()
-    assert core_verilog(MICRON, 75e6) == text
+    assert core_verilog(MICRON, 75e6, 75e6) == text
     assert text.count("\nmodule litedram_core (") == 1
     assert "Date" not in text
-    assert core_verilog(MICRON, 100e6) != text, "its times are in cycles"
+    assert core_verilog(MICRON, 100e6, 100e6) != text, "its times are in cycles"
+    assert core_verilog(MICRON, 75e6, 40e6) != text, "refreshes are counted for the slowest clock"
 
 
 def test_without_litedram_the_error_names_the_extra(monkeypatch):
     core_verilog.cache_clear()
     monkeypatch.setattr(sdram, "find_spec", lambda name: None)
     with pytest.raises(MissingPackage, match=r"hwquant\[sdram\]"):
-        core_verilog(MICRON, 50e6)
+        core_verilog(MICRON, 50e6, 50e6)
 
 
 @litedram
@@ -42,7 +43,7 @@ def test_where_litedram_stops_the_error_says_why(monkeypatch):
     core_verilog.cache_clear()
     monkeypatch.setattr(sdram, "chip_argument", lambda chip: '{"cas": []}')
     with pytest.raises(ToolStopped, match="LiteDRAM stopped: TypeError"):
-        core_verilog(MICRON, 51e6)
+        core_verilog(MICRON, 51e6, 51e6)
     core_verilog.cache_clear()
 
 

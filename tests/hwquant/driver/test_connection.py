@@ -1,20 +1,24 @@
 """The driver against a model of a board whose accelerator is the golden model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hwquant_testing.link_model import ModelAccelerator, ModelBoard, Network
 from hwquant_testing.small_networks import Net, images
 
+from hwquant.boards.board import load_board
 from hwquant.driver import connect
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, MemoryFault
 from hwquant.golden import predict
 from hwquant.golden import run as golden
 from hwquant.link.protocol import ESCAPE, LARGE, SMALL, Request, Status
 from hwquant.link.rate import Line, link_time
 from hwquant.program.batch import all_together, apart
 from hwquant.program.compiler import compile_network
+from hwquant.program.external import ExternalMemory
 from hwquant.program.layout import integers_to_words, words_to_integers
-from hwquant.program.registers import IDENTITY, VERSION, Register
+from hwquant.program.registers import IDENTITY, VERSION, MemoryRegister, Register
 
 
 def several():
@@ -147,6 +151,87 @@ def test_a_board_that_wants_other_weights_is_refused(case, more):
     count = len(program.weight_image)
     with pytest.raises(HwquantError, match=f"wants {count + more} words of weights, the build has {count};"):
         connect(model(network, program, loads=count + more), network, program)
+
+
+@pytest.fixture(scope="module")
+def outside():
+    """A network whose weights are in external memory."""
+    network = single()
+    limits = {"weight_depth": 24, "parameter_depth": 16}
+    return network, compile_network(network, (4, 4), external=ExternalMemory(16), limits=limits)
+
+
+def board_outside(network, program, error=0, loads=None):
+    """A board that loses what it has loaded with every session, as real ones do not."""
+    loads = len(program.external_image) if loads is None else loads
+    board = model(network, program, loads=loads)
+    board.load_size = 2
+    board.accelerator.registers |= {MemoryRegister.MEMORY: error, MemoryRegister.STALLED: 77}
+    return board
+
+
+def test_what_external_memory_has_is_loaded_where_it_is_missing(outside):
+    network, program = outside
+    board, steps = board_outside(network, program), []
+    connection = connect(board, network, program, lambda *step: steps.append(step))
+    image = program.external_image
+    assert board.accelerator.weights == image.view("<u2")[:, 0].tolist()
+    assert steps[-1] == ("load the external memory", len(image), len(image))
+    assert len(steps) == board.executed.count(Request.LOAD) > 1
+    q = images(network, 3)
+    result, expected = connection.run(q), golden(network, q)
+    assert all(np.array_equal(result[name], expected[name]) for name in expected)
+    assert connection.stalled() == 77
+    filled = board_outside(network, program, loads=0)
+    connect(filled, network, program).run(q)
+    assert Request.LOAD not in filled.executed
+
+
+def test_an_error_of_external_memory_is_raised_behind_the_first_result(outside):
+    network, program = outside
+    connection = connect(board_outside(network, program, error=1), network, program)
+    with pytest.raises(MemoryFault, match="external memory of the board on model has answered with an error"):
+        connection.run(images(network, 2))
+
+
+def test_a_board_that_wants_other_contents_of_external_memory_is_refused(outside):
+    network, program = outside
+    count = len(program.external_image)
+    board = board_outside(network, program, loads=count + 1)
+    with pytest.raises(
+        HwquantError, match=f"wants {count + 1} words of external memory, the build has {count};"
+    ):
+        connect(board, network, program)
+
+
+def test_a_register_is_read_behind_each_result_where_there_is_external_memory(outside):
+    network, program = outside
+    link = Counted(board_outside(network, program))
+    connection = connect(link, network, program)
+    connection.run(images(network, 20))
+    before = link.bytes, connection.statistics.requests
+    connection.run(images(network, 3))
+    found = load_board("ulx3s-85f").link_time(program, 0.0)
+    assert (link.bytes - before[0], connection.statistics.requests - before[1]) == (
+        3 * found.bytes,
+        3 * found.requests,
+    )
+
+
+def test_other_weights_outside_are_another_program(outside):
+    network, program = outside
+    weights = program.weights.copy()
+    weights[-1, -1] ^= 1
+    other = replace(program, weights=weights)
+    assert not np.array_equal(other.external_image, program.external_image)
+    assert other.checksum != program.checksum
+    with pytest.raises(HwquantError, match="holds program"):
+        connect(board_outside(network, program), network, other)
+
+
+def test_a_board_without_external_memory_does_not_wait_for_it(case):
+    network, program = case
+    assert connect(model(network, program), network, program).stalled() is None
 
 
 def test_the_identity_of_a_board_is_that_of_its_program(case):

@@ -19,6 +19,13 @@ def test_the_bytes_are_those_of_the_packets():
     assert small.requests == 147 + 1
 
 
+def test_a_register_that_is_read_behind_a_result_is_a_request_more():
+    line = Line.serial(1_000_000, 0.0, LARGE)
+    without, found = (link_time((4, 64), (1, 64), line, count) for count in (0, 1))
+    assert (found.requests, found.bytes) == (without.requests + 1, without.bytes + 2 * FRAMING + 1 + 4)
+    assert found.results == without.results
+
+
 def test_a_window_of_requests_shares_a_latency():
     found = link_time((4, 64), (1, 64), Line.serial(12_000_000, 1e-3, LARGE))
     assert found.requests == 2
