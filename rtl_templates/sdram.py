@@ -273,10 +273,11 @@ def sdram_timings(
 ) -> tuple[MemoryTiming, MemoryTiming]:
     """The quickest and the slowest memory that a chip behind :class:`SdramController` is to an accelerator.
 
-    Cycles of an inference are expected between those of the two. The numbers come from a simulation of LiteDRAM's
-    controller for the MT48LC16M16A2-75 at 100 MHz (tests/sim/test_sdram.py); for other chips and clocks they follow
-    the chip's times, and were not measured. A row's change and a turn between reading and writing take ``gap`` at most;
-    a refresh comes when it is due, for clocks down to ``least``, and rows are opened again after it.
+    Cycles of an inference lie between those of the two. The quickest answers at once: it is a bound, for a controller
+    answers a write before it is in the chip. The numbers of the slowest come from a simulation of LiteDRAM's controller
+    for the MT48LC16M16A2-75 at 100 MHz (tests/sim/test_sdram.py); for other chips and clocks they follow the chip's
+    times, and were not measured. A row's change and a turn between reading and writing take ``gap`` at most; a refresh
+    comes when it is due, for clocks down to ``least``, and rows are opened again after it.
     """
     commands = chip.cas_latency(hertz) + PINS_DELAY
     rows = chip.cycles(chip.t_rp, hertz) + chip.cycles(chip.t_rcd, hertz)
@@ -288,4 +289,4 @@ def sdram_timings(
         refresh_interval=chip.refresh_cycles(hertz if least is None else least),
         refresh_cycles=refresh,
     )
-    return MemoryTiming(latency=commands + 5, gap=0, outstanding=8), worst
+    return MemoryTiming(latency=1, gap=0, outstanding=64), worst
