@@ -5,19 +5,23 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
 from hwquant.program.array_shape import ArrayShape
+from hwquant.program.external import BURST
 from hwquant.program.isa import Instruction, Opcode
 from hwquant.program.marks import Mark
 from hwquant.program.weight_format import WeightFormat
 
 AT_ONCE = ("first", "parameters", "offsets", "source", "layer")
 """Flags of a TILE that are those of the first of repeated tiles."""
+
+COPIES = 8
+"""Equal tiles, one behind the other, that are stored and fetched, at most: what more there are reads these again."""
 
 
 @dataclass(eq=False)
@@ -86,6 +90,30 @@ def passes(code: Sequence[Instruction | Mark], shape: ArrayShape) -> tuple[int, 
         ends = [start + offsets + k * words for k in range(1, count + 1)]
         passes[-1] += ends
     return largest, passes
+
+
+def copies_apart(
+    passes: Sequence[Sequence[int]], weights: NDArray[np.int16 | np.int32], beats: int
+) -> list[list[int]]:
+    """Cut passes such that equal tiles, one behind the other, are passes of their own, of ``COPIES`` tiles at most.
+
+    Such are those that scale one tensor before it is added to another: alike in all column blocks, and in all layers.
+    They are apart where they take a whole burst, of words of so many ``beats``.
+    """
+    found = list[list[int]]()
+    for tiles in passes:
+        edges = [(begin, end) for begin, end in pairwise(tiles)]
+        runs = [list(run) for _, run in groupby(edges, key=lambda edge: weights[edge[0] : edge[1]].tobytes())]
+        begins = True
+        for run in runs:
+            apart = len(run) > 1 and (run[-1][1] - run[0][0]) * beats >= BURST
+            most = COPIES if apart else len(run)
+            for some in range(0, len(run), most):
+                if apart or begins:
+                    found.append([run[some][0]])
+                found[-1] += [end for _, end in run[some : some + most]]
+            begins = apart
+    return found
 
 
 def stored_once(

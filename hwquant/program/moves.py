@@ -1,6 +1,6 @@
 """Weights and parameters from external memory: what is moved, and where in the program.
 
-The image outside has the weights of each column pass once, then the parameters in order of use. The weight memory is
+The image outside has the weights of each column pass once, those of equal tiles that follow each other once, then the parameters in order of use. The weight memory is
 a buffer of *chunks*, some tiles of a pass: each is fetched when the program uses it and it is not there, to behind the
 one fetched before it, or to the beginning where the end is too near. So what is used again (by the pixel blocks of a
 pass, or by a layer of the same weights) stays as long as nothing else needs the place. The parameter memory is a ring.
@@ -24,7 +24,7 @@ from hwquant.program.array_shape import ArrayShape
 from hwquant.program.available import REMEDY
 from hwquant.program.config import LEAST_ADDRESS_BITS, ArrayConfig
 from hwquant.program.external import ExternalMemory
-from hwquant.program.fetched_tiles import Tiles, chunks, passes, split, stored_once
+from hwquant.program.fetched_tiles import Tiles, chunks, copies_apart, passes, split, stored_once
 from hwquant.program.isa import Instruction, MoveKind, Opcode
 from hwquant.program.marks import ActivationMove, Mark
 from hwquant.program.move_queue import Move, MoveQueue, Outside
@@ -132,6 +132,7 @@ def with_moves(
         A memory is too small for a tile, or the image for the memory outside.
     """
     largest, found = passes(code, shape)
+    found = copies_apart(found, weights, shape.word_beats(shape.columns * shape.slot_bits))
     starts, real, unique = stored_once(found, weights)
     deepest = config.weight_depth if config else limits.get("weight_depth", max(2 * largest, BUFFER))
     depth = max(2, min(deepest, len(unique)))
