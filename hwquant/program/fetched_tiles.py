@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ AT_ONCE = ("first", "parameters", "offsets", "source", "layer")
 """Flags of a TILE that are those of the first of repeated tiles."""
 
 COPIES = 8
-"""Equal tiles, one behind the other, that are stored and fetched, at most: what more there are reads these again."""
+"""Equal tiles, one behind the other, that are stored and fetched: what more there are reads these again."""
 
 
 @dataclass(eq=False)
@@ -92,27 +92,57 @@ def passes(code: Sequence[Instruction | Mark], shape: ArrayShape) -> tuple[int, 
     return largest, passes
 
 
+def repeated(tiles: Sequence[object]) -> Iterator[tuple[int, int]]:
+    """Divide tiles into parts: how many tiles each has, and how often these follow each other.
+
+    Tiles are equal where the objects are. Parts that are not repeated are as long as possible.
+    """
+    following: dict[object, int] = {}
+    after = [0] * len(tiles)  # where an equal tile comes next
+    for place in reversed(range(len(tiles))):
+        after[place] = following.get(tiles[place], len(tiles))
+        following[tiles[place]] = place
+    begin = place = 0
+    while place < len(tiles):
+        period = after[place] - place
+        part = tiles[place : place + period]
+        times = 1
+        while tiles[place + times * period : place + (times + 1) * period] == part:
+            times += 1
+        if times == 1:
+            place += 1
+            continue
+        if begin < place:
+            yield place - begin, 1
+        yield period, times
+        begin = place = place + period * times
+    if begin < place:
+        yield place - begin, 1
+
+
 def copies_apart(
     passes: Sequence[Sequence[int]], weights: NDArray[np.int16 | np.int32], beats: int
 ) -> list[list[int]]:
-    """Cut passes such that equal tiles, one behind the other, are passes of their own, of ``COPIES`` tiles at most.
+    """Cut passes such that tiles that follow their equals are passes of their own, of about ``COPIES`` tiles.
 
-    Such are those that scale one tensor before it is added to another: alike in all column blocks, and in all layers.
-    They are apart where they take a whole burst, of words of so many ``beats``.
+    Such are those that scale a tensor before another is added to it: where a weight would be too large they come again
+    and again, and where they scale all channels alike, in all column blocks. They are apart where they take a whole
+    burst, of words of so many ``beats``.
     """
     found = list[list[int]]()
     for tiles in passes:
-        edges = [(begin, end) for begin, end in pairwise(tiles)]
-        runs = [list(run) for _, run in groupby(edges, key=lambda edge: weights[edge[0] : edge[1]].tobytes())]
-        begins = True
-        for run in runs:
-            apart = len(run) > 1 and (run[-1][1] - run[0][0]) * beats >= BURST
-            most = COPIES if apart else len(run)
-            for some in range(0, len(run), most):
+        contents = [weights[begin:end].tobytes() for begin, end in pairwise(tiles)]
+        place, begins = 0, True
+        for period, times in repeated(contents):
+            count = period * times
+            apart = times > 1 and (tiles[place + count] - tiles[place]) * beats >= BURST
+            most = period * max(1, COPIES // period) if apart else count
+            for some in range(place, place + count, most):
                 if apart or begins:
-                    found.append([run[some][0]])
-                found[-1] += [end for _, end in run[some : some + most]]
-            begins = apart
+                    found.append([tiles[some]])
+                found[-1] += tiles[some + 1 : min(some + most, place + count) + 1]
+                begins = apart
+            place += count
     return found
 
 

@@ -1,8 +1,8 @@
 """Weights and parameters from external memory: what is moved, and where in the program.
 
-The image outside has the weights of each column pass once, those of equal tiles that follow each other once, then the parameters in order of use. The weight memory is
+The image outside has the weights of each column pass once, those of tiles that follow their equals once, then the parameters in order of use. The weight memory is
 a buffer of *chunks*, some tiles of a pass: each is fetched when the program uses it and it is not there, to behind the
-one fetched before it, or to the beginning where the end is too near. So what is used again (by the pixel blocks of a
+one fetched before it, or to the beginning where the end is too near; one that is still used is skipped. So what is used again (by the pixel blocks of a
 pass, or by a layer of the same weights) stays as long as nothing else needs the place. The parameter memory is a ring.
 
 A move's place in the program is behind the tiles that used what it overwrites; a WAIT before the first tiles that use
@@ -36,6 +36,9 @@ BUFFER = 2048
 RING = 256
 """Words of a parameter memory that nobody limits, where not all parameters fit in less; a power of two."""
 
+SKIPPED = 4
+"""Chunks that are looked behind for one that is used no more, where the next one still is."""
+
 PARTS = 4
 """Chunks that the weight memory holds at least, where tiles are small enough."""
 
@@ -68,6 +71,10 @@ class _Chunk:
     last: int
     move: int
 
+    def meets(self, address: int, count: int) -> bool:
+        """Whether it has one of so many words."""
+        return self.address < address + count and address < self.address + self.count
+
 
 @dataclass(eq=False)
 class _Buffer:
@@ -78,16 +85,26 @@ class _Buffer:
     end: int = 0
 
     def place(self, count: int) -> tuple[int, int]:
-        """Make room; return where, and the latest tiles that use what was there."""
-        address = self.end if self.end + count <= self.depth else 0
-        gone = [
-            key
-            for key, chunk in self.chunks.items()
-            if chunk.address < address + count and address < chunk.address + chunk.count
-        ]
-        after = max((self.chunks.pop(key).last for key in gone), default=-1)
+        """Make room; return where, and the latest tiles that use what was there.
+
+        That is behind the latest chunk; or, where one is there that is still used, behind the first one after which
+        there is room earlier.
+        """
+        chunks = list(self.chunks.values())
+        places = [self.end, *sorted(chunk.address + chunk.count for chunk in chunks), 0]
+        places = [place for place in places if place + count <= self.depth] or [0]
+        ends = [place for place in places[1:] if place > places[0]][:SKIPPED]
+        free = [self._last(place, count) for place in (places[0], *ends, 0)]
+        which = free.index(min(free))
+        address, after = (places[0], *ends, 0)[which], free[which]
+        for key in [key for key, chunk in self.chunks.items() if chunk.meets(address, count)]:
+            del self.chunks[key]
         self.end = address + count
         return address, after
+
+    def _last(self, address: int, count: int) -> int:
+        """The latest tiles that use what is there; -1 for none."""
+        return max((chunk.last for chunk in self.chunks.values() if chunk.meets(address, count)), default=-1)
 
 
 def with_moves(

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.bands import Band, Group, Role
 from hwquant.program.external import BURST, ExternalMemory
-from hwquant.program.fetched_tiles import COPIES
+from hwquant.program.fetched_tiles import COPIES, repeated
 from hwquant.program.mapping import MappedLayer
 from hwquant.program.schedule import tile_weights
 from hwquant.program.tiling import column_blocks, pixel_blocks
@@ -112,7 +111,9 @@ class Work:
                 cut = (tile_weights(item, term, block, self.shape) for term in item.layer.terms)
                 tiles = [tile.tobytes() for tiles in cut for tile in tiles if tile.any()]
                 count += len(tiles)
-                fetched += sum(min(COPIES, len(list(run))) for _, run in groupby(tiles))
+                fetched += sum(
+                    period * min(times, max(1, COPIES // period)) for period, times in repeated(tiles)
+                )
             self._tiles[number] = (len(blocks), 0) if item.layer.product else (count, fetched)
         return self._tiles[number]
 

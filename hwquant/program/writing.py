@@ -10,8 +10,10 @@ from hwquant.program.addresses import Layout
 from hwquant.program.band import Held, band, plane_band, read_planes
 from hwquant.program.bands import Along, Band, Group, Role, Tensors
 from hwquant.program.halves import with_waits
+from hwquant.program.move_order import in_time
 from hwquant.program.residency import Chosen, too_small
 from hwquant.program.steps import Compute, Load, Piece, Plan, Planned, Receive, Run, Send, Step, Store
+from hwquant.program.traffic import Port, Work
 from hwquant.qgraph import Tensor
 
 
@@ -53,6 +55,10 @@ class Writer:
         The groups, in order.
     layout : Layout
         Where tensors and blocks lie.
+    work : Work
+        What layers take of the array.
+    port : Port
+        How fast words come and go.
     """
 
     network: Network
@@ -61,6 +67,9 @@ class Writer:
     halves: tuple[int, int]
     chosen: Sequence[Chosen]
     layout: Layout
+    work: Work
+    port: Port
+    _cycles: dict[Compute, float] = field(default_factory=dict)
     _pieces: dict[str, Piece] = field(default_factory=dict)
     _outside: dict[str, int] = field(default_factory=dict)
     _outside_words: int = 0
@@ -69,7 +78,10 @@ class Writer:
         """All steps, and what they are about."""
         for name, (half, address) in self.layout.inside.items():
             self._piece(name, name, "rows", self._all(name, "rows"), half * self.halves[0] + address)
-        steps = [*self._inputs(), *self._groups(), *self._outputs()]
+        steps: list[Step] = [*self._inputs(), *self._groups(), *self._outputs()]
+        steps = in_time(
+            steps, self._pieces, self.lanes, self.halves[0], self._cycles.__getitem__, self.port.word
+        )
         waiting = with_waits(steps, self._pieces, self.lanes, self.halves[0])
         peak = max((self._end(piece) for piece in self._pieces.values()), default=0)
         runs = [step.run for step in steps if isinstance(step, Receive | Send | Load | Store)]
@@ -293,7 +305,9 @@ class Writer:
             sources = {name: self._planes(name, held, reads[name]) for name in layer.reads}
             output = self._planes(layer.tensor, held, made)
             computed = plane_band(layer, made, self.lanes, sources, output)
-        return Compute(computed, group.first + index)
+        step = Compute(computed, group.first + index)
+        self._cycles[step] = self.work.cycles(group, index, made)
+        return step
 
     def _held(self, name: str, held: Mapping[str, Piece]) -> Held:
         piece = held.get(name) or self._pieces[name]
