@@ -125,7 +125,7 @@ def copies_apart(
 ) -> list[list[int]]:
     """Cut passes such that tiles that follow their equals are passes of their own, of about ``COPIES`` tiles.
 
-    Such are those that scale a tensor before another is added to it: where a weight would be too large they come again
+    Such are those that scale a tensor that is added to another: where a weight would be too large they come again
     and again, and where they scale all channels alike, in all column blocks. They are apart where they take a whole
     burst, of words of so many ``beats``.
     """

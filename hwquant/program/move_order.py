@@ -7,14 +7,15 @@ between, be it a band of another group. Their order among each other stays but w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby, pairwise
+from itertools import pairwise
 from math import inf
 
 from hwquant.program.halves import Span, meets, touched
-from hwquant.program.steps import Compute, Load, Piece, Receive, Run, Send, Step, Store
+from hwquant.program.steps import Compute, Load, Piece, Receive, Run, Send, Step, Store, Wait
 
 AHEAD = 24
 """Steps that are looked at for a better place of a move."""
@@ -43,52 +44,39 @@ class _Act:
     loads: bool
     stores: bool
 
-    def waits_for(self, moves: _Moves) -> bool:
-        """Whether it waits for some moves."""
-        if moves.load:
-            return self.loads or moves.meet([*self.reads, *self.writes])
-        return self.stores or moves.meet(self.writes)
+    def waits_for(self, move: _Move) -> bool:
+        """Whether it waits for a move."""
+        if move.load:
+            return self.loads or meets(move.step.run, [*self.reads, *self.writes])
+        return self.stores or meets(move.step.run, self.writes)
 
 
 @dataclass(eq=False)
-class _Moves:
-    """Loads, or stores, that stand together.
+class _Move:
+    """A load or a store.
 
     Attributes
     ----------
-    steps : sequence of Load or Store
-        The moves.
+    step : Load or Store
+        The step.
     place : int
-        Number of acts before them, as the steps were written.
+        Number of acts before it, as the steps were written.
     first, last : int
-        Numbers of acts that may be before them, at least and at most.
-    sources : sequence of _Moves
-        The stores of what they load.
+        Numbers of acts that may be before it, at least and at most.
+    sources : sequence of _Move
+        The stores of what it loads.
     """
 
-    steps: Sequence[Load | Store]
+    step: Load | Store
     place: int
     first: int
     last: int
-    sources: list[_Moves] = field(default_factory=list)
+    sources: list[_Move] = field(default_factory=list)
 
     @cached_property
     def load(self) -> bool:
-        """Whether they are loads."""
-        return isinstance(self.steps[0], Load)
-
-    @cached_property
-    def words(self) -> int:
-        """Words that are moved."""
-        return sum(step.run.count for step in self.steps)
-
-    def meet(self, spans: Sequence[Span]) -> bool:
-        """Whether they are about words of some spans inside."""
-        return any(meets(step.run, spans) for step in self.steps)
-
-    def follow(self, others: _Moves) -> bool:
-        """Whether they are about words that others are about outside."""
-        return any(_alike(one.run, other.run) for one in self.steps for other in others.steps)
+        """Whether it is a load."""
+        return isinstance(self.step, Load)
 
 
 def _alike(one: Run, other: Run) -> bool:
@@ -142,60 +130,56 @@ def _divided(
     lanes: int,
     half: int,
     cycles: Callable[[Compute], float],
-) -> tuple[list[_Act], list[_Moves]]:
+) -> tuple[list[_Act], list[_Move]]:
     """What moves, and what does not."""
-    acts, moves = list[_Act](), list[_Moves]()
-    for kind, some in groupby(steps, key=lambda step: type(step) if isinstance(step, Load | Store) else None):
-        if kind:
-            together = [step for step in some if isinstance(step, Load | Store)]
-            moves.append(_Moves(together, len(acts), len(acts), len(acts)))
+    acts, moves = list[_Act](), list[_Move]()
+    for step in steps:
+        if isinstance(step, Load | Store):
+            moves.append(_Move(step, len(acts), len(acts), len(acts)))
             continue
-        for step in some:
-            assert isinstance(step, Receive | Send | Compute), "steps that wait already"
-            reads, writes = touched(step, pieces, lanes)
-            acts.append(
-                _Act(
-                    step,
-                    cycles(step) if isinstance(step, Compute) else 0,
-                    reads,
-                    writes,
-                    loads=isinstance(step, Receive) or any(address < half for address, _ in writes),
-                    stores=isinstance(step, Receive) or any(sum(span) > half for span in reads),
-                )
+        assert not isinstance(step, Wait), "steps that wait already"
+        reads, writes = touched(step, pieces, lanes)
+        everything = isinstance(step, Receive)
+        acts.append(
+            _Act(
+                step,
+                cycles(step) if isinstance(step, Compute) else 0,
+                reads,
+                writes,
+                loads=everything or any(address < half for address, _ in writes),
+                stores=everything or any(sum(span) > half for span in reads),
             )
+        )
     return acts, moves
 
 
-def _limit(moves: Sequence[_Moves], acts: Sequence[_Act]) -> None:
+def _limit(moves: Sequence[_Move], acts: Sequence[_Act]) -> None:
     """Find out where moves may be: a load before what reads it, a store before what writes over it or loads it."""
-    stores: dict[str, list[_Moves]] = {}
-    for group in moves:
-        if not group.load:
-            for name in {step.run.tensor for step in group.steps}:
-                stores.setdefault(name, []).append(group)
-    for group in moves:
-        while group.last < min(len(acts), group.place + AHEAD):
-            act = acts[group.last]
-            if group.meet([*act.reads, *act.writes] if group.load else act.writes):
+    stores: dict[str, list[_Move]] = {}
+    for move in moves:
+        run = move.step.run
+        if not move.load:
+            stores.setdefault(run.tensor, []).append(move)
+        while move.last < min(len(acts), move.place + AHEAD):
+            act = acts[move.last]
+            if meets(run, [*act.reads, *act.writes] if move.load else act.writes):
                 break
-            group.last += 1
-        if not group.load:
+            move.last += 1
+        if not move.load:
             continue
-        while group.first > max(0, group.place - AHEAD):
-            act = acts[group.first - 1]
-            if group.meet([*act.reads, *act.writes]):
+        while move.first > max(0, move.place - AHEAD):
+            act = acts[move.first - 1]
+            if meets(run, [*act.reads, *act.writes]):
                 break
-            group.first -= 1
-        for name in {step.run.tensor for step in group.steps}:
-            group.sources += [other for other in stores.get(name, ()) if group.follow(other)]
+            move.first -= 1
+        move.sources += [other for other in stores.get(run.tensor, ()) if _alike(run, other.step.run)]
     for kind in (True, False):
-        alike = [group for group in moves if group.load is kind]
-        for group, following in pairwise(reversed(alike)):
-            following.last = min(following.last, group.last)
-        if kind:
-            for group in alike:
-                for other in group.sources:
-                    other.last = min(other.last, group.last)
+        alike = [move for move in moves if move.load is kind]
+        for move, before in pairwise(reversed(alike)):
+            before.last = min(before.last, move.last)
+        for move in alike:
+            for source in move.sources:
+                source.last = min(source.last, move.last)
 
 
 class _Order:
@@ -205,16 +189,18 @@ class _Order:
     ----------
     acts : sequence of _Act
         The acts.
-    moves : sequence of _Moves
+    moves : sequence of _Move
         The moves, as they were written.
     word : float
         Cycles of the port for a word.
     """
 
-    def __init__(self, acts: Sequence[_Act], moves: Sequence[_Moves], word: float):
+    def __init__(self, acts: Sequence[_Act], moves: Sequence[_Move], word: float):
         self.acts, self.word = acts, word
-        self._left = list(moves)
-        self._queued: list[tuple[_Moves, float]] = []  # and when each is over
+        self._left = {kind: deque(move for move in moves if move.load is kind) for kind in (True, False)}
+        self._number = {move: number for number, move in enumerate(moves)}
+        self._queued: dict[_Move, float] = {}  # when each is over
+        self._under_way: list[_Move] = []
         self._now = self._free = 0.0
         self._begin = max((k for k, act in enumerate(acts) if isinstance(act.step, Receive)), default=-1)
 
@@ -222,52 +208,44 @@ class _Order:
         """The steps, and about what they take from the last input on: with moves where they were, or are better."""
         done, began = list[Step](), 0.0
         for place in range(len(self.acts) + 1):
-            while group := self._next(place, move):
-                self._left.remove(group)
-                self._free = max(self._free, self._now) + group.words * self.word
-                self._queued.append((group, self._free))
-                done += group.steps
+            while found := self._next(place, move):
+                self._left[found.load].popleft()
+                self._free = max(self._free, self._now) + found.step.run.count * self.word
+                self._queued[found] = self._free
+                self._under_way.append(found)
+                done.append(found.step)
             if place == len(self.acts):
                 break
             act = self.acts[place]
-            self._queued = [(group, end) for group, end in self._queued if end > self._now]
-            ends = [end for group, end in self._queued if act.waits_for(group)]
+            self._under_way = [item for item in self._under_way if self._queued[item] > self._now]
+            ends = [self._queued[item] for item in self._under_way if act.waits_for(item)]
             self._now = max([self._now, *ends]) + act.cycles
             done.append(act.step)
             if place == self._begin:
                 began = self._now
         return done, max(self._now, self._free) - began
 
-    def _next(self, place: int, move: bool) -> _Moves | None:
-        """The moves to queue now, if there are any."""
-        if not move:
-            return self._left[0] if self._left and self._left[0].place <= place else None
-        for kind in self._heads():
-            ready = kind.first <= place and not any(source in self._left for source in kind.sources)
-            if ready and (place <= self._begin or place >= kind.last or self._is_best(kind, place)):
-                return kind
+    def _next(self, place: int, move: bool) -> _Move | None:
+        """The move to queue now, if there is one."""
+        heads = sorted((left[0] for left in self._left.values() if left), key=self._number.__getitem__)
+        for head in heads if move else heads[:1]:
+            if not move:
+                return head if head.place <= place else None
+            ready = head.first <= place and all(source in self._queued for source in head.sources)
+            if ready and (place <= self._begin or place >= head.last or self._is_best(head, place)):
+                return head
         return None
 
-    def _heads(self) -> Iterator[_Moves]:
-        """The next loads and the next stores, in the order in which they were written."""
-        seen = set[bool]()
-        for group in self._left:
-            if group.load not in seen:
-                seen.add(group.load)
-                yield group
-            if len(seen) == 2:
-                return
-
-    def _is_best(self, group: _Moves, place: int) -> bool:
-        """Whether the array waits no less for moves that are queued later."""
+    def _is_best(self, move: _Move, place: int) -> bool:
+        """Whether the array waits no less for a move that is queued later."""
         times, conflicts = [self._now], list[bool]()
-        for act in self.acts[place : group.last + AHEAD]:
-            conflicts.append(act.waits_for(group))
+        for act in self.acts[place : move.last + AHEAD]:
+            conflicts.append(act.waits_for(move))
             times.append(times[-1] + act.cycles)
-        length, met = group.words * self.word, inf
+        length, met = move.step.run.count * self.word, inf
         waits = list[float]()
         for index in reversed(range(len(conflicts))):
             met = times[index] if conflicts[index] else met
             waits.append(max(0.0, max(self._free, times[index]) + length - met))
-        waits = waits[::-1][: group.last - place + 1]
+        waits = waits[::-1][: move.last - place + 1]
         return not waits or waits[0] <= min(waits)

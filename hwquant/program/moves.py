@@ -1,9 +1,10 @@
 """Weights and parameters from external memory: what is moved, and where in the program.
 
-The image outside has the weights of each column pass once, those of tiles that follow their equals once, then the parameters in order of use. The weight memory is
-a buffer of *chunks*, some tiles of a pass: each is fetched when the program uses it and it is not there, to behind the
-one fetched before it, or to the beginning where the end is too near; one that is still used is skipped. So what is used again (by the pixel blocks of a
-pass, or by a layer of the same weights) stays as long as nothing else needs the place. The parameter memory is a ring.
+The image outside has the weights of each column pass once, those of tiles that follow their equals once, then the
+parameters in order of use. The weight memory is a buffer of *chunks*, some tiles of a pass: each is fetched when the
+program uses it and it is not there, to behind the one fetched before it, or to the beginning where the end is too near;
+one that is used longer than those behind it is skipped. So what is used again (by the pixel blocks of a pass, or by a
+layer of the same weights) stays as long as nothing else needs the place. The parameter memory is a ring.
 
 A move's place in the program is behind the tiles that used what it overwrites; a WAIT before the first tiles that use
 it makes sure that it is complete. What fits before any tiles is fetched before the input. Loads and stores of
@@ -37,7 +38,7 @@ RING = 256
 """Words of a parameter memory that nobody limits, where not all parameters fit in less; a power of two."""
 
 SKIPPED = 4
-"""Chunks that are looked behind for one that is used no more, where the next one still is."""
+"""Chunks that may be skipped, at most, where those behind them are used no more."""
 
 PARTS = 4
 """Chunks that the weight memory holds at least, where tiles are small enough."""
@@ -87,16 +88,14 @@ class _Buffer:
     def place(self, count: int) -> tuple[int, int]:
         """Make room; return where, and the latest tiles that use what was there.
 
-        That is behind the latest chunk; or, where one is there that is still used, behind the first one after which
-        there is room earlier.
+        That is behind the latest chunk, or behind one of the next ones where those before it are used longer.
         """
-        chunks = list(self.chunks.values())
-        places = [self.end, *sorted(chunk.address + chunk.count for chunk in chunks), 0]
-        places = [place for place in places if place + count <= self.depth] or [0]
-        ends = [place for place in places[1:] if place > places[0]][:SKIPPED]
-        free = [self._last(place, count) for place in (places[0], *ends, 0)]
-        which = free.index(min(free))
-        address, after = (places[0], *ends, 0)[which], free[which]
+        start = self.end if self.end + count <= self.depth else 0
+        ends = sorted(chunk.address + chunk.count for chunk in self.chunks.values())
+        places = [start, *[end for end in ends if start < end <= self.depth - count][:SKIPPED], 0]
+        used = [self._last(place, count) for place in places]
+        after = min(used)
+        address = places[used.index(after)]
         for key in [key for key, chunk in self.chunks.items() if chunk.meets(address, count)]:
             del self.chunks[key]
         self.end = address + count

@@ -9,7 +9,7 @@ from math import prod
 from hwquant.program.addresses import Layout
 from hwquant.program.band import Held, band, plane_band, read_planes
 from hwquant.program.bands import Along, Band, Group, Role, Tensors
-from hwquant.program.halves import with_waits
+from hwquant.program.halves import Span, touched, with_waits
 from hwquant.program.move_order import in_time
 from hwquant.program.residency import Chosen, too_small
 from hwquant.program.steps import Compute, Load, Piece, Plan, Planned, Receive, Run, Send, Step, Store
@@ -70,6 +70,7 @@ class Writer:
     work: Work
     port: Port
     _cycles: dict[Compute, float] = field(default_factory=dict)
+    _used: list[Span] = field(default_factory=list)  # by the band that was written last
     _pieces: dict[str, Piece] = field(default_factory=dict)
     _outside: dict[str, int] = field(default_factory=dict)
     _outside_words: int = 0
@@ -210,7 +211,7 @@ class Writer:
         """A group's bands, one after the other; a band's loads come while the one before is computed."""
         group = self.chosen[number].variant.group
         workspace, bands = self.layout.workspaces[number], self.layout.bands[number]
-        turn = dict.fromkeys(workspace.slots, 0)
+        turn = dict.fromkeys(workspace.slots, self._first_turn(number, bands[0]))
         held: dict[str, Piece] = {}
         loaded = self._loads(number, bands[0], None, turn)
         yield from _moves(loaded)
@@ -218,6 +219,7 @@ class Writer:
             before = bands[index - 1] if index else None
             fresh = {name for name in own.held if before is None or own.held[name] != before.held.get(name)}
             held |= {piece.tensor: piece for piece, _ in loaded}
+            self._used = []
             made = [
                 layer
                 for layer in own.made
@@ -254,6 +256,22 @@ class Writer:
             piece = self._new(number, name, own.held[name], turn)
             found.append((piece, list(self._runs(piece, group.along, own.held[name]))))
         return found
+
+    def _first_turn(self, number: int, own: Band) -> int:
+        """The slots with which a group's loads begin: those that the band before uses less, so that they come early."""
+        group, slots = self.chosen[number].variant.group, self.layout.workspaces[number].slots
+        block, names = self.layout.blocks[number][0], [*own.held.keys() & set(group.names(Role.LOADED))]
+
+        def used(turn: int) -> int:
+            begins = {name: block + slots[name][turn % len(slots[name])] for name in names}
+            spans = [(begin, begin + group.words(name, own.held[name])) for name, begin in begins.items()]
+            return sum(
+                max(0, min(end, address + count) - max(begin, address))
+                for begin, end in spans
+                for address, count in self._used
+            )
+
+        return min((0, 1), key=used)
 
     def _stores(self, group: Group, piece: Piece, own: Band) -> Iterator[Store]:
         """A band's share of a piece goes outside."""
@@ -307,6 +325,7 @@ class Writer:
             computed = plane_band(layer, made, self.lanes, sources, output)
         step = Compute(computed, group.first + index)
         self._cycles[step] = self.work.cycles(group, index, made)
+        self._used += sum(touched(step, self._pieces, self.lanes), [])
         return step
 
     def _held(self, name: str, held: Mapping[str, Piece]) -> Held:
