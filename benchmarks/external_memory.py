@@ -4,8 +4,9 @@ A 16x16 array with 96 KiB for either half of the activations and 64 KiB for weig
 array's clock (1.78 bytes a cycle in long bursts). UltraFace, YuNet and SqueezeNet as published (``HWQUANT_ZOO``), made
 integers with random samples; ResNet18 and MobileNetV2 with random integers. For each network: cycles of the array
 alone; cycles of the port alone, for all that the compiler's choice moves, rows and weights that come again among it;
-the bound of that choice, which is the larger of both for each group of layers that is computed together; exact cycles from the last pixel to the first output, their ratio to the bound and milliseconds at 100 MHz;
-and exact cycles from frame to frame. Writes ``benchmarks/results/external_memory.json``.
+the bound of that choice, which is the larger of both for each group of layers that is computed together; exact cycles
+from the last pixel to the first output, their ratio to the bound and milliseconds at 100 MHz; and exact cycles from
+frame to frame. Writes ``benchmarks/results/external_memory.json``.
 
 Where ``HWQUANT_NETWORKS`` names a folder, integer networks are kept there, as NAME.hwq.
 

@@ -1,6 +1,6 @@
 """Networks of which neither weights nor activations fit into a small chip, as integers: random, of their real shapes.
 
-What is added to a layer's sums is scaled by a power of two, as where shifts alone scale: its tiles come several times.
+What is added to sums is scaled by a power of two, as where shifts alone scale: so its tiles come several times.
 """
 
 import numpy as np
