@@ -325,8 +325,8 @@ class Writer:
             computed = plane_band(layer, made, self.lanes, sources, output)
         step = Compute(computed, group.first + index)
         self._cycles[step] = self.work.cycles(group, index, made)
-        reads, writes = touched(step, self._pieces, self.lanes)
-        self._used += [*reads, *writes]
+        read, written = touched(step, self._pieces, self.lanes)
+        self._used += [*read, *written]
         return step
 
     def _held(self, name: str, held: Mapping[str, Piece]) -> Held:
