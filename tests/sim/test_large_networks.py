@@ -85,7 +85,7 @@ def test_trained_networks_go_through_small_memories_beside_a_port_that_pauses(na
     shape = graph.inputs[0].shape
     qgraph = quantize(graph, rng.integers(0, 256, (16, *shape)).astype(np.float32))
     limits = {
-        "activation_depth": 512 if name == "resnet8" else 128,
+        "activation_depth": 512,
         "weight_depth": 128,
         "parameter_depth": 32,
     }
