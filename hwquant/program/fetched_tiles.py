@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
 from hwquant.program.array_shape import ArrayShape
+from hwquant.program.external import BURST
 from hwquant.program.isa import Instruction, Opcode
 from hwquant.program.marks import Mark
 from hwquant.program.weight_format import WeightFormat
 
 AT_ONCE = ("first", "parameters", "offsets", "source", "layer")
 """Flags of a TILE that are those of the first of repeated tiles."""
+
+COPIES = 8
+"""Equal tiles, one behind the other, that are stored and fetched: what more there are reads these again."""
 
 
 @dataclass(eq=False)
@@ -86,6 +90,60 @@ def passes(code: Sequence[Instruction | Mark], shape: ArrayShape) -> tuple[int, 
         ends = [start + offsets + k * words for k in range(1, count + 1)]
         passes[-1] += ends
     return largest, passes
+
+
+def repeated(tiles: Sequence[object]) -> Iterator[tuple[int, int]]:
+    """Divide tiles into parts: how many tiles each has, and how often these follow each other.
+
+    Tiles are equal where the objects are. Parts that are not repeated are as long as possible.
+    """
+    following: dict[object, int] = {}
+    after = [0] * len(tiles)  # where an equal tile comes next
+    for place in reversed(range(len(tiles))):
+        after[place] = following.get(tiles[place], len(tiles))
+        following[tiles[place]] = place
+    begin = place = 0
+    while place < len(tiles):
+        period = after[place] - place
+        part = tiles[place : place + period]
+        times = 1
+        while tiles[place + times * period : place + (times + 1) * period] == part:
+            times += 1
+        if times == 1:
+            place += 1
+            continue
+        if begin < place:
+            yield place - begin, 1
+        yield period, times
+        begin = place = place + period * times
+    if begin < place:
+        yield place - begin, 1
+
+
+def copies_apart(
+    passes: Sequence[Sequence[int]], weights: NDArray[np.int16 | np.int32], beats: int
+) -> list[list[int]]:
+    """Cut passes such that tiles that follow their equals are passes of their own, of about ``COPIES`` tiles.
+
+    Such are those that scale a tensor that is added to another: where a weight would be too large they come again
+    and again, and where they scale all channels alike, in all column blocks. They are apart where they take a whole
+    burst, of words of so many ``beats``.
+    """
+    found = list[list[int]]()
+    for tiles in passes:
+        contents = [weights[begin:end].tobytes() for begin, end in pairwise(tiles)]
+        place, begins = 0, True
+        for period, times in repeated(contents):
+            count = period * times
+            apart = times > 1 and (tiles[place + count] - tiles[place]) * beats >= BURST
+            most = period * max(1, COPIES // period) if apart else count
+            for some in range(place, place + count, most):
+                if apart or begins:
+                    found.append([tiles[some]])
+                found[-1] += tiles[some + 1 : min(some + most, place + count) + 1]
+                begins = apart
+            place += count
+    return found
 
 
 def stored_once(

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 
-from hwquant.program.layers import ArrayLayer
 from hwquant.program.steps import Compute, Load, Piece, Receive, Run, Send, Step, Store, Wait
+
+Span = tuple[int, int]
+"""The address of words in the activation memory, and how many they are."""
 
 
 @dataclass
@@ -53,34 +55,36 @@ def with_waits(steps: Iterable[Step], pieces: Mapping[str, Piece], lanes: int, h
                 moves.issue(step)
             case Receive():
                 yield from moves.wait(moves.issued)
-            case Send(run):
-                reads = [(run.address, run.count)]
-                yield from moves.wait(_needed(moves, reads, [], half))
-            case Compute(layer):
-                reads = [_span(pieces[name], lanes) for name in _read(layer)]
-                writes = [_span(pieces[layer.tensor], lanes)]
-                yield from moves.wait(_needed(moves, reads, writes, half))
+            case Send() | Compute():
+                yield from moves.wait(_needed(moves, *touched(step, pieces, lanes), half))
             case Wait():
                 raise AssertionError("steps that wait already")
         yield step
 
 
-def _read(layer: ArrayLayer) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(layer.reads))
+def touched(
+    step: Receive | Send | Compute, pieces: Mapping[str, Piece], lanes: int
+) -> tuple[list[Span], list[Span]]:
+    """What a step reads and writes in the activation memory."""
+    if isinstance(step, Compute):
+        reads = [_span(pieces[name], lanes) for name in dict.fromkeys(step.layer.reads)]
+        return reads, [_span(pieces[step.layer.tensor], lanes)]
+    spans = [(step.run.address, step.run.count)]
+    return (spans, []) if isinstance(step, Send) else ([], spans)
 
 
-def _span(piece: Piece, lanes: int) -> tuple[int, int]:
+def _span(piece: Piece, lanes: int) -> Span:
     """The first address of a piece, and its words."""
     channels, *size = piece.shape
     return piece.address, -(-channels // lanes) * prod(size)
 
 
-def _needed(moves: _Moves, reads: list[tuple[int, int]], writes: list[tuple[int, int]], half: int) -> int:
+def _needed(moves: _Moves, reads: list[Span], writes: list[Span], half: int) -> int:
     """How many moves must be over before the array reads and writes what it does."""
     needed = [0]
     everywhere = reads + writes
-    needed += [number for number, run in moves.loads if _meets(run, everywhere)]
-    needed += [number for number, run in moves.stores if _meets(run, writes)]
+    needed += [number for number, run in moves.loads if meets(run, everywhere)]
+    needed += [number for number, run in moves.stores if meets(run, writes)]
     if any(address < half for address, _ in writes):
         needed += [number for number, _ in moves.loads]
     if any(address + count > half for address, count in reads):
@@ -88,7 +92,8 @@ def _needed(moves: _Moves, reads: list[tuple[int, int]], writes: list[tuple[int,
     return max(needed)
 
 
-def _meets(run: Run, spans: list[tuple[int, int]]) -> bool:
+def meets(run: Run, spans: Iterable[Span]) -> bool:
+    """Whether a move reads or writes a word of some spans."""
     return any(
         run.address < address + count and address < run.address + run.count for address, count in spans
     )

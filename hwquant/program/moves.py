@@ -1,9 +1,10 @@
 """Weights and parameters from external memory: what is moved, and where in the program.
 
-The image outside has the weights of each column pass once, then the parameters in order of use. The weight memory is
-a buffer of *chunks*, some tiles of a pass: each is fetched when the program uses it and it is not there, to behind the
-one fetched before it, or to the beginning where the end is too near. So what is used again (by the pixel blocks of a
-pass, or by a layer of the same weights) stays as long as nothing else needs the place. The parameter memory is a ring.
+The image outside has the weights of each column pass once, those of tiles that follow their equals once, then the
+parameters in order of use. The weight memory is a buffer of *chunks*, some tiles of a pass: each is fetched when the
+program uses it and it is not there, to behind the one fetched before it, or to the beginning where the end is too near;
+one that is used longer than those behind it is skipped. So what is used again (by the pixel blocks of a pass, or by a
+layer of the same weights) stays as long as nothing else needs the place. The parameter memory is a ring.
 
 A move's place in the program is behind the tiles that used what it overwrites; a WAIT before the first tiles that use
 it makes sure that it is complete. What fits before any tiles is fetched before the input. Loads and stores of
@@ -24,7 +25,7 @@ from hwquant.program.array_shape import ArrayShape
 from hwquant.program.available import REMEDY
 from hwquant.program.config import LEAST_ADDRESS_BITS, ArrayConfig
 from hwquant.program.external import ExternalMemory
-from hwquant.program.fetched_tiles import Tiles, chunks, passes, split, stored_once
+from hwquant.program.fetched_tiles import Tiles, chunks, copies_apart, passes, split, stored_once
 from hwquant.program.isa import Instruction, MoveKind, Opcode
 from hwquant.program.marks import ActivationMove, Mark
 from hwquant.program.move_queue import Move, MoveQueue, Outside
@@ -35,6 +36,9 @@ BUFFER = 2048
 
 RING = 256
 """Words of a parameter memory that nobody limits, where not all parameters fit in less; a power of two."""
+
+SKIPPED = 4
+"""Chunks that may be skipped, at most, where those behind them are used no more."""
 
 PARTS = 4
 """Chunks that the weight memory holds at least, where tiles are small enough."""
@@ -68,6 +72,10 @@ class _Chunk:
     last: int
     move: int
 
+    def meets(self, address: int, count: int) -> bool:
+        """Whether it has one of so many words."""
+        return self.address < address + count and address < self.address + self.count
+
 
 @dataclass(eq=False)
 class _Buffer:
@@ -78,16 +86,24 @@ class _Buffer:
     end: int = 0
 
     def place(self, count: int) -> tuple[int, int]:
-        """Make room; return where, and the latest tiles that use what was there."""
-        address = self.end if self.end + count <= self.depth else 0
-        gone = [
-            key
-            for key, chunk in self.chunks.items()
-            if chunk.address < address + count and address < chunk.address + chunk.count
-        ]
-        after = max((self.chunks.pop(key).last for key in gone), default=-1)
+        """Make room; return where, and the latest tiles that use what was there.
+
+        That is behind the latest chunk, or behind one of the next ones where those before it are used longer.
+        """
+        start = self.end if self.end + count <= self.depth else 0
+        ends = sorted(chunk.address + chunk.count for chunk in self.chunks.values())
+        places = [start, *[end for end in ends if start < end <= self.depth - count][:SKIPPED], 0]
+        used = [self._last(place, count) for place in places]
+        after = min(used)
+        address = places[used.index(after)]
+        for key in [key for key, chunk in self.chunks.items() if chunk.meets(address, count)]:
+            del self.chunks[key]
         self.end = address + count
         return address, after
+
+    def _last(self, address: int, count: int) -> int:
+        """The latest tiles that use what is there; -1 for none."""
+        return max((chunk.last for chunk in self.chunks.values() if chunk.meets(address, count)), default=-1)
 
 
 def with_moves(
@@ -132,6 +148,7 @@ def with_moves(
         A memory is too small for a tile, or the image for the memory outside.
     """
     largest, found = passes(code, shape)
+    found = copies_apart(found, weights, shape.word_beats(shape.columns * shape.slot_bits))
     starts, real, unique = stored_once(found, weights)
     deepest = config.weight_depth if config else limits.get("weight_depth", max(2 * largest, BUFFER))
     depth = max(2, min(deepest, len(unique)))

@@ -96,7 +96,7 @@ def plan_steps(
                 _planned(item, bands, workspace, work, port)
                 for item, bands, workspace in zip(chosen, layout.bands, layout.workspaces)
             )
-            return Writer(network, shape.lanes, tensors, sizes, chosen, layout).plan(groups)
+            return Writer(network, shape.lanes, tensors, sizes, chosen, layout, work, port).plan(groups)
         room = [size - more for size, more in zip(room, beyond)]
         if min(room) <= 0:
             break

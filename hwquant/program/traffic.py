@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.bands import Band, Group, Role
 from hwquant.program.external import BURST, ExternalMemory
+from hwquant.program.fetched_tiles import COPIES, repeated
 from hwquant.program.mapping import MappedLayer
 from hwquant.program.schedule import tile_weights
 from hwquant.program.tiling import column_blocks, pixel_blocks
@@ -89,27 +90,32 @@ class Work:
 
     mapped: Sequence[MappedLayer]
     shape: ArrayShape
-    _tiles: dict[int, int] = field(default_factory=dict)
+    _tiles: dict[int, tuple[int, int]] = field(default_factory=dict)
     _cycles: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def tiles(self, number: int) -> int:
         """Tiles of a layer that are not zero, for each block of pixels."""
+        return self._counted(number)[0]
+
+    def weights(self, number: int) -> int:
+        """Words of a layer's weights that are fetched, each once."""
+        return self._counted(number)[1] * self.shape.rows
+
+    def _counted(self, number: int) -> tuple[int, int]:
+        """Tiles of a layer, and how many of them are fetched."""
         if number not in self._tiles:
             item = self.mapped[number]
             blocks = column_blocks(len(item.layer.bias), self.shape, False)
-            count = sum(
-                int(tile_weights(item, term, block, self.shape).any(axis=(1, 2)).sum())
-                for block in blocks
-                for term in item.layer.terms
-            )
-            if item.layer.product:
-                count = len(blocks)
-            self._tiles[number] = count
+            count = fetched = 0
+            for block in () if item.layer.product else blocks:
+                cut = (tile_weights(item, term, block, self.shape) for term in item.layer.terms)
+                tiles = [tile.tobytes() for tiles in cut for tile in tiles if tile.any()]
+                count += len(tiles)
+                fetched += sum(
+                    period * min(times, max(1, COPIES // period)) for period, times in repeated(tiles)
+                )
+            self._tiles[number] = (len(blocks), 0) if item.layer.product else (count, fetched)
         return self._tiles[number]
-
-    def weights(self, number: int) -> int:
-        """Words of a layer's weights."""
-        return 0 if self.mapped[number].layer.product else self.tiles(number) * self.shape.rows
 
     def cycles(self, group: Group, index: int, made: range) -> float:
         """Cycles that some slices of the output of a group's layer take."""

@@ -9,9 +9,11 @@ from math import prod
 from hwquant.program.addresses import Layout
 from hwquant.program.band import Held, band, plane_band, read_planes
 from hwquant.program.bands import Along, Band, Group, Role, Tensors
-from hwquant.program.halves import with_waits
+from hwquant.program.halves import Span, touched, with_waits
+from hwquant.program.move_order import in_time
 from hwquant.program.residency import Chosen, too_small
 from hwquant.program.steps import Compute, Load, Piece, Plan, Planned, Receive, Run, Send, Step, Store
+from hwquant.program.traffic import Port, Work
 from hwquant.qgraph import Tensor
 
 
@@ -53,6 +55,10 @@ class Writer:
         The groups, in order.
     layout : Layout
         Where tensors and blocks lie.
+    work : Work
+        What layers take of the array.
+    port : Port
+        How fast words come and go.
     """
 
     network: Network
@@ -61,6 +67,10 @@ class Writer:
     halves: tuple[int, int]
     chosen: Sequence[Chosen]
     layout: Layout
+    work: Work
+    port: Port
+    _cycles: dict[Compute, float] = field(default_factory=dict)
+    _used: list[Span] = field(default_factory=list)  # by the band that was written last
     _pieces: dict[str, Piece] = field(default_factory=dict)
     _outside: dict[str, int] = field(default_factory=dict)
     _outside_words: int = 0
@@ -69,7 +79,10 @@ class Writer:
         """All steps, and what they are about."""
         for name, (half, address) in self.layout.inside.items():
             self._piece(name, name, "rows", self._all(name, "rows"), half * self.halves[0] + address)
-        steps = [*self._inputs(), *self._groups(), *self._outputs()]
+        steps: list[Step] = [*self._inputs(), *self._groups(), *self._outputs()]
+        steps = in_time(
+            steps, self._pieces, self.lanes, self.halves[0], self._cycles.__getitem__, self.port.word
+        )
         waiting = with_waits(steps, self._pieces, self.lanes, self.halves[0])
         peak = max((self._end(piece) for piece in self._pieces.values()), default=0)
         runs = [step.run for step in steps if isinstance(step, Receive | Send | Load | Store)]
@@ -198,7 +211,7 @@ class Writer:
         """A group's bands, one after the other; a band's loads come while the one before is computed."""
         group = self.chosen[number].variant.group
         workspace, bands = self.layout.workspaces[number], self.layout.bands[number]
-        turn = dict.fromkeys(workspace.slots, 0)
+        turn = dict.fromkeys(workspace.slots, self._first_turn(number, bands[0]))
         held: dict[str, Piece] = {}
         loaded = self._loads(number, bands[0], None, turn)
         yield from _moves(loaded)
@@ -206,6 +219,7 @@ class Writer:
             before = bands[index - 1] if index else None
             fresh = {name for name in own.held if before is None or own.held[name] != before.held.get(name)}
             held |= {piece.tensor: piece for piece, _ in loaded}
+            self._used = []
             made = [
                 layer
                 for layer in own.made
@@ -242,6 +256,22 @@ class Writer:
             piece = self._new(number, name, own.held[name], turn)
             found.append((piece, list(self._runs(piece, group.along, own.held[name]))))
         return found
+
+    def _first_turn(self, number: int, own: Band) -> int:
+        """The slots with which a group's loads begin: those that the band before uses less, so that they come early."""
+        group, slots = self.chosen[number].variant.group, self.layout.workspaces[number].slots
+        block, names = self.layout.blocks[number][0], [*own.held.keys() & set(group.names(Role.LOADED))]
+
+        def used(turn: int) -> int:
+            begins = {name: block + slots[name][turn % len(slots[name])] for name in names}
+            spans = [(begin, begin + group.words(name, own.held[name])) for name, begin in begins.items()]
+            return sum(
+                max(0, min(end, address + count) - max(begin, address))
+                for begin, end in spans
+                for address, count in self._used
+            )
+
+        return min((0, 1), key=used)
 
     def _stores(self, group: Group, piece: Piece, own: Band) -> Iterator[Store]:
         """A band's share of a piece goes outside."""
@@ -293,7 +323,11 @@ class Writer:
             sources = {name: self._planes(name, held, reads[name]) for name in layer.reads}
             output = self._planes(layer.tensor, held, made)
             computed = plane_band(layer, made, self.lanes, sources, output)
-        return Compute(computed, group.first + index)
+        step = Compute(computed, group.first + index)
+        self._cycles[step] = self.work.cycles(group, index, made)
+        read, written = touched(step, self._pieces, self.lanes)
+        self._used += [*read, *written]
+        return step
 
     def _held(self, name: str, held: Mapping[str, Piece]) -> Held:
         piece = held.get(name) or self._pieces[name]

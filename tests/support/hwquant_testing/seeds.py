@@ -5,10 +5,10 @@ import os
 import pytest
 
 CHUNK = 100
-"""Seeds of one nightly test."""
+"""Seeds of one nightly test, where it does not say otherwise."""
 
 
-def seed_ranges(few: int, many: int) -> list[object]:
+def seed_ranges(few: int, many: int, chunk: int = CHUNK) -> list[object]:
     """Ranges of seeds to parametrize a test with; the first is for every run, the others are nightly.
 
     Parameters
@@ -18,11 +18,13 @@ def seed_ranges(few: int, many: int) -> list[object]:
     many : int
         Seeds in all, unless the environment variable ``HWQUANT_FUZZ_CASES`` says otherwise. The first seed is that
         of ``HWQUANT_FUZZ_SEED``, or 0.
+    chunk : int
+        Seeds of one nightly test.
     """
     first = int(os.environ.get("HWQUANT_FUZZ_SEED", "0"))
     last = first + int(os.environ.get("HWQUANT_FUZZ_CASES", str(many)))
     few = min(few, last - first)
-    chunks = [range(start, min(start + CHUNK, last)) for start in range(first + few, last, CHUNK)]
+    chunks = [range(start, min(start + chunk, last)) for start in range(first + few, last, chunk)]
     return [
         pytest.param(part, id=f"{part.start}-{part.stop - 1}", marks=pytest.mark.nightly if number else ())
         for number, part in enumerate([range(first, first + few), *chunks])
