@@ -202,6 +202,8 @@ class Accelerator(Component):
                 registers.held.eq(sequencer.held),
                 self.begins.eq(host.events.received),
             ]
+            if config.program_half:
+                connect(m, mover.program, sequencer.fill)
             if config.half_depth:
                 connect(m, mover.load, memory.load)
                 connect(m, mover.read, memory.store)

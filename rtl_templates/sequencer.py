@@ -1,18 +1,28 @@
 """The sequencer, which fetches and executes the program."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from amaranth.hdl import Module, Signal, Value, signed
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
-from hwquant.program.isa import LAYER, QUEUE, SOURCE, Opcode, fields, opcode_bits, program_bits
+from hwquant.program.isa import (
+    LAYER,
+    QUEUE,
+    SOURCE,
+    MoveKind,
+    Opcode,
+    fields,
+    opcode_bits,
+    program_bits,
+)
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.banks import banks, choice_bits, read_only
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout, job_layout, move_layout
-from hwquant.rtl_templates.ports import RunPort, TransferPort
+from hwquant.rtl_templates.ports import FillPort, RunPort, TransferPort
 
 
 class _Registers:
@@ -55,6 +65,11 @@ class _Registers:
         if config.external_bits:
             self.external = Signal(move_layout(config)["external"].shape, reset_less=True)
             self.weights = Signal(job_layout(config)["weights"].shape)
+        # Word 0 is to be fetched next; the first half of the program is inside, or on its way.
+        if config.program_half:
+            self.begins = Signal(init=1)
+            self.inside = Signal()
+            self.coming_in = Signal()
 
 
 class Sequencer(Component):
@@ -65,6 +80,11 @@ class Sequencer(Component):
     will take them has started, or the first output of the layer that it begins is near: so long their instructions, and
     the next job of that kind, wait.
 
+    Where the program lies in external memory, the address of its words counts modulo the depth of the memory inside,
+    and the program has the moves that fetch its next half. The first half is fetched by the sequencer itself: where it
+    is not inside when an inference may begin, or when the program begins again as a frame was dropped. It lies at
+    address 0 outside.
+
     Throughput: a word of the program a cycle, unless it has to wait.
 
     Parameters
@@ -72,7 +92,7 @@ class Sequencer(Component):
     config : ArrayConfig
         Depth and widths.
     init : Sequence of int
-        The program, unsigned words.
+        The program, unsigned words; empty where it comes from external memory.
 
     Members
     -------
@@ -102,6 +122,8 @@ class Sequencer(Component):
         Moves that are not complete; only with external memory.
     held : Out(1)
         An instruction waits for a move; only with external memory.
+    fill : In(FillPort(config.program_depth, program_bits(config)))
+        Words of the program; only where they come from external memory.
     """
 
     def __init__(self, config: ArrayConfig, init: Sequence[int]):
@@ -111,6 +133,8 @@ class Sequencer(Component):
         if config.external_bits:
             moves = Out(stream.Signature(move_layout(config)))
             external = {"moves": moves, "pending": In(range(QUEUE + 1)), "held": Out(1)}
+        if config.program_half:
+            external["fill"] = In(FillPort(config.program_depth, program_bits(config)))
         super().__init__(
             {
                 "run": Out(RunPort()),
@@ -155,11 +179,35 @@ class Sequencer(Component):
         if self.config.in_pieces:
             # What is before the first input sets registers, as it has done.
             with m.If(self.transfer.again):
-                m.d.sync += [state.valid.eq(0), state.fetched.eq(0), state.pc.eq(0)]
-        with m.If(~state.running & self.run.enable & ~self.run.illegal):
+                m.d.sync += self._restart(state)
+        begin = ~state.running & self.run.enable & ~self.run.illegal
+        if self.config.program_half:
+            self._boot(m, state, state.running | begin)
+            begin &= state.inside
+        with m.If(begin):
             m.d.comb += self.run.begin.eq(1)
             m.d.sync += state.running.eq(1)
         return m
+
+    def _restart(self, state: _Registers) -> list[Any]:
+        """Begin with word 0."""
+        begins = [state.begins.eq(1)] if self.config.program_half else []
+        return [state.valid.eq(0), state.fetched.eq(0), state.pc.eq(0), *begins]
+
+    def _boot(self, m: Module, state: _Registers, wanted: Value) -> None:
+        """Fetch the first half of the program, where word 0 is wanted and not inside."""
+        move = self.moves.payload
+        with m.If(wanted & state.begins & ~state.inside & ~state.coming_in):
+            m.d.comb += [
+                self.moves.valid.eq(1),
+                move["kind"].eq(MoveKind.PROGRAM),
+                move["address"].eq(0),
+                move["count"].eq(self.config.program_half),
+                move["external"].eq(0),
+            ]
+            m.d.sync += state.coming_in.eq(self.moves.ready)
+        with m.If(state.coming_in & (self.pending == 0)):
+            m.d.sync += [state.coming_in.eq(0), state.inside.eq(1)]
 
     def _view(self, state: _Registers, opcode: Opcode) -> data.View:
         """The fields of the word, as those of an instruction."""
@@ -174,8 +222,14 @@ class Sequencer(Component):
     def _fetch(self, m: Module, state: _Registers) -> None:
         """Fetch the next word, unless the one that is there waits."""
         config, advance = self.config, Signal()
-        word = read_only(m, program_bits(config), config.program_depth, self.init, state.pc, advance)
-        m.d.comb += [advance.eq(state.running & ~(state.valid & state.wait)), state.word.eq(word)]
+        fill = self.fill if config.program_half else None
+        word = read_only(m, program_bits(config), config.program_depth, self.init, state.pc, advance, fill)
+        moves = state.running & ~(state.valid & state.wait)
+        if config.program_half:
+            moves &= state.inside | ~state.begins
+            with m.If(advance):
+                m.d.sync += state.begins.eq(0)
+        m.d.comb += [advance.eq(moves), state.word.eq(word)]
         with m.If(advance):
             m.d.sync += [
                 state.pc.eq(state.pc + 1),
@@ -217,7 +271,7 @@ class Sequencer(Component):
         with m.If(state.valid & state.running), m.Switch(opcode):
             with m.Case(Opcode.END):
                 m.d.comb += [self.run.done.eq(1), state.wait.eq(1)]
-                m.d.sync += [state.running.eq(0), state.valid.eq(0), state.fetched.eq(0), state.pc.eq(0)]
+                m.d.sync += [state.running.eq(0), *self._restart(state)]
             with m.Case(Opcode.INPUT):
                 m.d.comb += [self.transfer.receive.eq(state.fresh), state.wait.eq(~self.transfer.done)]
             with m.Case(Opcode.OUTPUT):
@@ -288,6 +342,10 @@ class Sequencer(Component):
                 state.wait.eq(~self.moves.ready),
                 self.held.eq(~self.moves.ready),
             ]
+            if self.config.program_half:
+                move, half = self.moves.payload, self.config.program_half
+                with m.If((move["kind"] == MoveKind.PROGRAM) & (move["address"] < half)):
+                    m.d.sync += state.inside.eq(0)
         with m.Case(Opcode.WAIT):
             m.d.comb += [
                 self.held.eq(self.pending > self._view(state, Opcode.WAIT)["moves"]),
@@ -334,7 +392,7 @@ class Sequencer(Component):
                 "word": len(parts) * word,
                 "chosen bank": choice_bits(config.program_depth),
                 "program": pc,
-                "control": 9,  # the signals of one bit
+                "control": 9 + (3 if config.program_half else 0),  # the signals of one bit
                 "repeat": address + size(Opcode.REPEAT),
                 "settings": config.offset_bits + size(Opcode.COUNT) + packed,
                 "geometry": geometry_layout(config).size,
@@ -350,7 +408,13 @@ class Sequencer(Component):
             muxes={"banks": (len(parts) - 1) * word},
             gates={"control": 1, "tile": size(Opcode.TILE)},
             memories=[
-                MemoryShape(bank.depth, word, writes=0, image="program", register="word", start=bank.start)
+                MemoryShape(
+                    *(bank.depth, word),
+                    writes=int(config.program_half > 0),
+                    image=None if config.program_half else "program",
+                    register="word",
+                    start=bank.start,
+                )
                 for bank in parts
             ],
         )

@@ -35,14 +35,16 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.early import with_early
 from hwquant.program.emission import drop_redundant_sets, emit, receive, send
 from hwquant.program.external import ExternalMemory
+from hwquant.program.fetched_program import FetchedProgram, fetch_program
 from hwquant.program.images import Images, make_images
-from hwquant.program.isa import Instruction, encode, fields
+from hwquant.program.isa import Instruction, encode, fields, opcode_bits, program_bits
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.layout import Placement
+from hwquant.program.limits import LIMITS
 from hwquant.program.lowering import lower
 from hwquant.program.mapping import NO_PIECES, MappedLayer, map_layers, packings
 from hwquant.program.marks import Mark, transfers, with_marks
-from hwquant.program.moves import BUFFER, Moved, with_moves
+from hwquant.program.moves import BUFFER, Moved, external_address_bits, with_moves
 from hwquant.program.needs import measure, parameter_bits
 from hwquant.program.overlap import with_waits
 from hwquant.program.placement import Placed, place
@@ -308,6 +310,13 @@ class Compilation:
     @property
     def emitted(self) -> tuple[Instruction, ...]:
         """The instructions of an inference, in order."""
+        if self.fetched:
+            return self.fetched.placed(self.sized.word_beats(program_bits(self.sized)))
+        return self._unfetched
+
+    @property
+    def _unfetched(self) -> tuple[Instruction, ...]:
+        """The instructions, with the program inside."""
         return self.moved.code if self.moved else self._inside
 
     @cached_property
@@ -356,19 +365,39 @@ class Compilation:
         )
 
     @cached_property
+    def fetched(self) -> FetchedProgram | None:
+        """The program with the moves that fetch it; None where it is inside."""
+        half = self.requirements.program_half(len(self._unfetched))
+        return fetch_program(self._unfetched, half) if half else None
+
+    @cached_property
     def needs(self) -> Mapping[str, int]:
         """What the network needs of each memory, and of widths."""
-        needs = measure(self.emitted, self.schedule, self.placed, self.images)
+        needs = measure(self._unfetched, self.schedule, self.placed, self.images)
         if self.moved:
             needs |= self.moved.sizes
         if self.plan and self.plan.outside_words:
             needs |= {"half_depth": self.plan.half, "activation_depth": sum(self.halves or ())}
+        if self.fetched:
+            needs |= {"program_depth": 2 * self.fetched.half, "program_half": self.fetched.half}
+            needs["external_address_bits"] = self._address_bits(self.fetched, self._sized(needs))
         return needs
+
+    def _address_bits(self, fetched: FetchedProgram, config: ArrayConfig) -> int:
+        """Width of an external address, where the program is outside and an array has what is needed besides."""
+        memory, moved = self.requirements.external, self.moved
+        assert memory and moved
+        # As if EXTERNAL had the widest address, which hardly ever is more: the width of a word depends on it.
+        widest = max(program_bits(config), opcode_bits(config) + LIMITS["external_address_bits"][1])
+        beats = fetched.beats(config.word_beats(widest)) + moved.beats
+        return external_address_bits(beats, memory, "the program, ")
 
     @cached_property
     def sized(self) -> ArrayConfig:
         """The array with its memories, as deep as the network needs."""
-        needs = self.needs
+        return self._sized(self.needs)
+
+    def _sized(self, needs: Mapping[str, int]) -> ArrayConfig:
         return size(self.shape, needs, self.requirements, self.images.widest, self.qgraph.name)
 
     @property

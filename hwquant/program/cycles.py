@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from hwquant.program.array_shape import ACCUMULATE_HAZARD
 from hwquant.program.external import MemoryTiming
-from hwquant.program.isa import LAYER, SOURCE, Instruction, Opcode
+from hwquant.program.isa import LAYER, SOURCE, Instruction, MoveKind, Opcode
 from hwquant.program.moving import LONG_AGO, MoverModel
 from hwquant.program.program import Program
 from hwquant.program.weight_format import WeightFormat
@@ -65,6 +65,7 @@ class _Machine:
     lead: int = 0
     wait: int = 0
     external: int = 0
+    begins: bool = True  # the first half of the program is inside
     stalled: int = 0
     stalled_before: int = 0  # the first output
     format: WeightFormat = field(default_factory=WeightFormat)
@@ -81,6 +82,19 @@ class _Machine:
         self._hold(self.mover.room())
         place = values["kind"], self.external, values["count"]
         self.mover.move(self.executed, self.finished, *place)
+        if values["kind"] == MoveKind.PROGRAM and values["address"] < self.program.config.program_half:
+            self.begins = False
+
+    def end(self) -> int:
+        """The cycle in which the next inference can begin: its first words are there, or the hardware fetches them."""
+        begin = self.executed + 1
+        if self.begins:
+            return begin
+        self.mover.move(
+            *(max(begin, self.mover.room()), self.finished),
+            *(MoveKind.PROGRAM, 0, self.program.config.program_half),
+        )
+        return self.mover.waited(0) + 1
 
     def wait_for_moves(self, moves: int) -> None:
         """Wait until at most so many moves are not complete."""
@@ -167,15 +181,15 @@ def timing(program: Program, memory: MemoryTiming | None = None) -> Timing:
     machine = _Machine(program, MoverModel(program.config, memory or MemoryTiming()))
     starts: list[int] = []
     before, cycles = _execute(machine, program.instructions, starts)
+    begin = machine.end()
     if program.config.external_bits:
         # What is before the input of the next inference meets the memory as this one leaves it.
-        begin = machine.executed + FETCH_CYCLES
-        machine.mover.shift(begin)
+        machine.mover.shift(begin + FETCH_CYCLES - 1)
         following = _Machine(program, machine.mover)
         before, _ = _execute(following, program.instructions, [], only_input=True)
     edges = [0, *starts[1:], cycles]
     layers = tuple(end - begin for begin, end in pairwise(edges))
-    return Timing(cycles, layers, FETCH_CYCLES - 1 + before + machine.executed + 1, machine.stalled_before)
+    return Timing(cycles, layers, FETCH_CYCLES - 1 + before + begin, machine.stalled_before)
 
 
 def _execute(

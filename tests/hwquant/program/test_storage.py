@@ -135,7 +135,7 @@ def test_external_memory_is_in_the_file_and_only_that_raises_the_version(tmp_pat
     for name in ("inside", "outside"):
         with zipfile.ZipFile(tmp_path / f"{name}.hwp") as file:
             versions[name] = json.loads(file.read("manifest.json"))["version"]
-    assert versions == {"inside": storage.INSIDE, "outside": storage.VERSION}
+    assert versions == {"inside": storage.INSIDE, "outside": storage.PROGRAM_INSIDE}
 
 
 def test_external_memory_with_other_weights_is_refused(tmp_path):
@@ -146,5 +146,5 @@ def test_external_memory_with_other_weights_is_refused(tmp_path):
     meta, arrays = container.read(path, storage.KIND, storage.VERSION)
     arrays["external"] = arrays["external"] ^ 1
     container.write(path, storage.KIND, storage.VERSION, meta, arrays)
-    with pytest.raises(Damaged, match="its external memory does not have its weights and parameters"):
+    with pytest.raises(Damaged, match="its external memory does not have its weights, parameters and program"):
         storage.load(path)
