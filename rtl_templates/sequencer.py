@@ -65,11 +65,10 @@ class _Registers:
         if config.external_bits:
             self.external = Signal(move_layout(config)["external"].shape, reset_less=True)
             self.weights = Signal(job_layout(config)["weights"].shape)
-        # Word 0 is to be fetched next; the first half of the program is inside, or on its way.
+        # The first half of the program is to come, and is on its way.
         if config.program_half:
-            self.begins = Signal(init=1)
-            self.inside = Signal()
-            self.coming_in = Signal()
+            self.absent = Signal(init=1)
+            self.moving = Signal()
 
 
 class Sequencer(Component):
@@ -81,9 +80,9 @@ class Sequencer(Component):
     the next job of that kind, wait.
 
     Where the program lies in external memory, the address of its words counts modulo the depth of the memory inside,
-    and the program has the moves that fetch its next half. The first half is fetched by the sequencer itself: where it
-    is not inside when an inference may begin, or when the program begins again as a frame was dropped. It lies at
-    address 0 outside.
+    and the program has the moves that fetch its next half. The sequencer itself fetches the first half, which lies at
+    address 0 outside: when an inference begins, and when the program begins again as a frame was dropped. No word is
+    executed before.
 
     Throughput: a word of the program a cycle, unless it has to wait.
 
@@ -180,24 +179,22 @@ class Sequencer(Component):
             # What is before the first input sets registers, as it has done.
             with m.If(self.transfer.again):
                 m.d.sync += self._restart(state)
-        begin = ~state.running & self.run.enable & ~self.run.illegal
         if self.config.program_half:
-            self._boot(m, state, state.running | begin)
-            begin &= state.inside
-        with m.If(begin):
+            self._boot(m, state)
+        with m.If(~state.running & self.run.enable & ~self.run.illegal):
             m.d.comb += self.run.begin.eq(1)
             m.d.sync += state.running.eq(1)
         return m
 
     def _restart(self, state: _Registers) -> list[Any]:
         """Begin with word 0."""
-        begins = [state.begins.eq(1)] if self.config.program_half else []
-        return [state.valid.eq(0), state.fetched.eq(0), state.pc.eq(0), *begins]
+        absent = [state.absent.eq(1)] if self.config.program_half else []
+        return [state.valid.eq(0), state.fetched.eq(0), state.pc.eq(0), *absent]
 
-    def _boot(self, m: Module, state: _Registers, wanted: Value) -> None:
-        """Fetch the first half of the program, where word 0 is wanted and not inside."""
+    def _boot(self, m: Module, state: _Registers) -> None:
+        """Fetch the first half of the program before its first word."""
         move = self.moves.payload
-        with m.If(wanted & state.begins & ~state.inside & ~state.coming_in):
+        with m.If(state.running & state.absent & ~state.moving):
             m.d.comb += [
                 self.moves.valid.eq(1),
                 move["kind"].eq(MoveKind.PROGRAM),
@@ -205,9 +202,9 @@ class Sequencer(Component):
                 move["count"].eq(self.config.program_half),
                 move["external"].eq(0),
             ]
-            m.d.sync += state.coming_in.eq(self.moves.ready)
-        with m.If(state.coming_in & (self.pending == 0)):
-            m.d.sync += [state.coming_in.eq(0), state.inside.eq(1)]
+            m.d.sync += state.moving.eq(self.moves.ready)
+        with m.If(state.moving & (self.pending == 0)):
+            m.d.sync += [state.moving.eq(0), state.absent.eq(0)]
 
     def _view(self, state: _Registers, opcode: Opcode) -> data.View:
         """The fields of the word, as those of an instruction."""
@@ -224,12 +221,10 @@ class Sequencer(Component):
         config, advance = self.config, Signal()
         fill = self.fill if config.program_half else None
         word = read_only(m, program_bits(config), config.program_depth, self.init, state.pc, advance, fill)
-        moves = state.running & ~(state.valid & state.wait)
+        advances = state.running & ~(state.valid & state.wait)
         if config.program_half:
-            moves &= state.inside | ~state.begins
-            with m.If(advance):
-                m.d.sync += state.begins.eq(0)
-        m.d.comb += [advance.eq(moves), state.word.eq(word)]
+            advances &= ~state.absent
+        m.d.comb += [advance.eq(advances), state.word.eq(word)]
         with m.If(advance):
             m.d.sync += [
                 state.pc.eq(state.pc + 1),
@@ -342,10 +337,6 @@ class Sequencer(Component):
                 state.wait.eq(~self.moves.ready),
                 self.held.eq(~self.moves.ready),
             ]
-            if self.config.program_half:
-                move, half = self.moves.payload, self.config.program_half
-                with m.If((move["kind"] == MoveKind.PROGRAM) & (move["address"] < half)):
-                    m.d.sync += state.inside.eq(0)
         with m.Case(Opcode.WAIT):
             m.d.comb += [
                 self.held.eq(self.pending > self._view(state, Opcode.WAIT)["moves"]),
@@ -392,7 +383,7 @@ class Sequencer(Component):
                 "word": len(parts) * word,
                 "chosen bank": choice_bits(config.program_depth),
                 "program": pc,
-                "control": 9 + (3 if config.program_half else 0),  # the signals of one bit
+                "control": 9 + 2 * (config.program_half > 0),  # the signals of one bit
                 "repeat": address + size(Opcode.REPEAT),
                 "settings": config.offset_bits + size(Opcode.COUNT) + packed,
                 "geometry": geometry_layout(config).size,

@@ -65,7 +65,6 @@ class _Machine:
     lead: int = 0
     wait: int = 0
     external: int = 0
-    begins: bool = True  # the first half of the program is inside
     stalled: int = 0
     stalled_before: int = 0  # the first output
     format: WeightFormat = field(default_factory=WeightFormat)
@@ -82,19 +81,18 @@ class _Machine:
         self._hold(self.mover.room())
         place = values["kind"], self.external, values["count"]
         self.mover.move(self.executed, self.finished, *place)
-        if values["kind"] == MoveKind.PROGRAM and values["address"] < self.program.config.program_half:
-            self.begins = False
 
-    def end(self) -> int:
-        """The cycle in which the next inference can begin: its first words are there, or the hardware fetches them."""
-        begin = self.executed + 1
-        if self.begins:
-            return begin
-        self.mover.move(
-            *(max(begin, self.mover.room()), self.finished),
-            *(MoveKind.PROGRAM, 0, self.program.config.program_half),
-        )
-        return self.mover.waited(0) + 1
+    def next_inference(self) -> int:
+        """The cycle before the first word of the next inference is executed, with a host that never waits.
+
+        The hardware fetches the first words of a program that comes from external memory.
+        """
+        begin, half = self.executed + 1, self.program.config.program_half
+        if half:
+            queued = max(begin + 1, self.mover.room())
+            self.mover.move(queued, self.finished, MoveKind.PROGRAM, 0, half)
+            begin = self.mover.waited(0)
+        return begin + FETCH_CYCLES - 1
 
     def wait_for_moves(self, moves: int) -> None:
         """Wait until at most so many moves are not complete."""
@@ -181,15 +179,15 @@ def timing(program: Program, memory: MemoryTiming | None = None) -> Timing:
     machine = _Machine(program, MoverModel(program.config, memory or MemoryTiming()))
     starts: list[int] = []
     before, cycles = _execute(machine, program.instructions, starts)
-    begin = machine.end()
+    begin = machine.next_inference()
     if program.config.external_bits:
         # What is before the input of the next inference meets the memory as this one leaves it.
-        machine.mover.shift(begin + FETCH_CYCLES - 1)
+        machine.mover.shift(begin)
         following = _Machine(program, machine.mover)
         before, _ = _execute(following, program.instructions, [], only_input=True)
     edges = [0, *starts[1:], cycles]
     layers = tuple(end - begin for begin, end in pairwise(edges))
-    return Timing(cycles, layers, FETCH_CYCLES - 1 + before + begin, machine.stalled_before)
+    return Timing(cycles, layers, begin + before, machine.stalled_before)
 
 
 def _execute(
