@@ -378,19 +378,18 @@ class Compilation:
             needs |= self.moved.sizes
         if self.plan and self.plan.outside_words:
             needs |= {"half_depth": self.plan.half, "activation_depth": sum(self.halves or ())}
-        if self.fetched:
-            needs |= {"program_depth": 2 * self.fetched.half, "program_half": self.fetched.half}
-            needs["external_address_bits"] = self._address_bits(self.fetched, self._sized(needs))
+        memory, moved, fetched = self.requirements.external, self.moved, self.fetched
+        if memory and moved and fetched:
+            needs |= {"program_depth": 2 * fetched.half, "program_half": fetched.half}
+            beats = fetched.beats(self._most_beats(needs)) + moved.beats
+            needs["external_address_bits"] = external_address_bits(beats, memory, "the program, ")
         return needs
 
-    def _address_bits(self, fetched: FetchedProgram, config: ArrayConfig) -> int:
-        """Width of an external address, where the program is outside and an array has what is needed besides."""
-        memory, moved = self.requirements.external, self.moved
-        assert memory and moved
-        # As if EXTERNAL had the widest address, which hardly ever is more: the width of a word depends on it.
-        widest = max(program_bits(config), opcode_bits(config) + LIMITS["external_address_bits"][1])
-        beats = fetched.beats(config.word_beats(widest)) + moved.beats
-        return external_address_bits(beats, memory, "the program, ")
+    def _most_beats(self, needs: Mapping[str, int]) -> int:
+        """Beats outside that a word of the program takes at most, however wide an address there is."""
+        config = self._sized(needs)
+        address = LIMITS["external_address_bits"][1]
+        return config.word_beats(max(program_bits(config), opcode_bits(config) + address))
 
     @cached_property
     def sized(self) -> ArrayConfig:

@@ -111,7 +111,9 @@ class ArrayConfig(ArrayShape):
                 f"{self.parameter_depth}"
             )
         half = self.program_half
-        if half and not (self.external_bits and self.program_depth == 2 * half >= 2 * LEAST_HALF and not half & (half - 1)):
+        if half and not (
+            self.external_bits and self.program_depth == 2 * half >= 2 * LEAST_HALF and not half & (half - 1)
+        ):
             raise HwquantError(
                 f"program_half must be a power of two of at least {LEAST_HALF}, and half of program_depth "
                 f"{self.program_depth}; and 0 without a port to external memory, not {half}"

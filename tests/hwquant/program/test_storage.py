@@ -146,5 +146,7 @@ def test_external_memory_with_other_weights_is_refused(tmp_path):
     meta, arrays = container.read(path, storage.KIND, storage.VERSION)
     arrays["external"] = arrays["external"] ^ 1
     container.write(path, storage.KIND, storage.VERSION, meta, arrays)
-    with pytest.raises(Damaged, match="its external memory does not have its weights, parameters and program"):
+    with pytest.raises(
+        Damaged, match="its external memory does not have its weights, parameters and program"
+    ):
         storage.load(path)
