@@ -110,6 +110,17 @@ def test_without_its_own_moves_the_program_is_as_it_was(code, half, beats):
     assert rest == [code[number] for number in there]
     for number, complete in zip(there, known):
         assert not before[number] or numbers[before[number] - 1] < complete
+    # Each WAIT that was there waits for the same move, or for none where that is complete for sure.
+    there_are = iter(awaited(placed))
+    for number in awaited(code):
+        assert any(found in (numbers[number], None) for found in there_are)
+
+
+def awaited(code):
+    """The number of the move that each WAIT waits for; None where that is complete, as so many have been queued."""
+    for item, (queued, _) in zip(code, waited(code)):
+        if item.opcode is Opcode.WAIT:
+            yield None if item.values["moves"] == QUEUE else queued - 1 - item.values["moves"]
 
 
 def test_a_program_of_one_half_fetches_nothing():
