@@ -14,7 +14,9 @@ tables   :func:`~hwquant.program.tables.make_pages`                             
 emitted  :func:`~hwquant.program.emission.emit`, then
          :func:`~hwquant.program.early.with_early`,
          :func:`~hwquant.program.overlap.with_waits`, ``drop_redundant_sets``,
-         :func:`~hwquant.program.marks.with_marks`                              the schedule, the array's shape
+         :func:`~hwquant.program.marks.with_marks`; with external memory
+         :func:`~hwquant.program.moves.with_moves`,
+         :func:`~hwquant.program.fetched_program.fetch_program`                 the schedule, the array's shape
 images   :func:`~hwquant.program.images.make_images`                            the schedule, the array's shape
 sized    :func:`~hwquant.program.needs.measure`, ``sizing.size``                what all of these need
 ======== ====================================================================== ===================================
@@ -105,8 +107,9 @@ def compile_network(
         Whether the hardware gets a packer, and the host sends inputs as they are: "auto" is where that saves cycles or
         bytes on the way to it (:mod:`hwquant.program.raw_inputs`).
     external : ExternalMemory, optional
-        The memory outside that weights and parameters come from (:mod:`hwquant.program.moves`), through memories inside
-        as deep as ``limits`` say; the hardware then has no packer. None: all of them are inside.
+        The memory outside that weights and parameters come from (:mod:`hwquant.program.moves`), and a program that is
+        too long (:mod:`hwquant.program.fetched_program`), through memories inside as deep as ``limits`` say; the
+        hardware then has no packer. None: all of them are inside.
 
     Returns
     -------
