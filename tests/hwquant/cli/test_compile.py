@@ -78,7 +78,7 @@ def test_a_program_comes_from_a_memory_outside_where_it_is_too_long(hwquant, net
     assert compiled["memory_bits"]["program"] == 64 * program_bits(program.config)
     checked = hwquant(
         *("simulate", build, "-d", demo_folder / "digits.npz", "-n", 2),
-        *("--simulator", "icarus", "--layers", "--json"),
+        *("--simulator", "cxxrtl", "--layers", "--json"),
     )
     assert checked.status == 0
     assert checked.json["mismatches"] == 0
