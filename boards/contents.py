@@ -111,7 +111,7 @@ class Contents:
     def of_program(cls, program: Program) -> Contents:
         """The contents of a compiled network's memories."""
         images = {
-            "program": program.words,
+            "program": () if program.config.program_half else program.words,
             "weights": program.weight_image,
             "parameters": program.parameter_image,
             "tables": program.table_image,

@@ -28,7 +28,7 @@ def accelerator(
     outside = program.config.external_bits > 0
     return Accelerator(
         program.config,
-        program=list(program.words),
+        program=[] if program.config.program_half else list(program.words),
         weights=[] if outside else program.weight_image,
         parameters=[] if outside else program.parameter_image,
         tables=program.table_image,

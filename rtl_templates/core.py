@@ -221,6 +221,8 @@ class Accelerator(Component):
                     mover.halt.eq(self.halt),
                     self.quiet.eq(mover.quiet),
                 ]
+            if config.program_half:
+                connect(m, mover.program, sequencer.fill)
             if config.half_depth:
                 connect(m, mover.load, memory.load)
                 connect(m, mover.read, memory.store)

@@ -1,13 +1,15 @@
 """The mover, which brings words from external memory, and back: a queue of moves, executed strictly in order."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
+from collections.abc import Mapping
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import stream
 from amaranth.lib.data import View
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from hwquant.program.config import ArrayConfig
 from hwquant.program.external import BURST
-from hwquant.program.isa import QUEUE, MoveKind
+from hwquant.program.isa import QUEUE, MoveKind, moved_bits, program_bits
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.jobs import move_layout, tiles_bits
@@ -62,6 +64,8 @@ class Mover(Component):
         Words for the weight memory.
     parameters : Out(FillPort(config.parameter_depth, config.parameter_bits))
         Words for the parameter memory.
+    program : Out(FillPort(config.program_depth, program_bits(config)))
+        Words for the program memory; only where it has halves.
     load : Out(FillPort(config.activation_depth, config.word_bits))
         Words for the activation memory; only where it has halves.
     read : Out(ReadPort(config))
@@ -82,6 +86,7 @@ class Mover(Component):
             "reading": Out(1),
             "data": In(config.word_bits),
         }
+        program = {"program": Out(FillPort(config.program_depth, program_bits(config)))}
         super().__init__(
             {
                 "moves": In(stream.Signature(move_layout(config))),
@@ -96,6 +101,7 @@ class Mover(Component):
                 "parameters": Out(FillPort(config.parameter_depth, config.parameter_bits)),
                 "memory": Out(AxiMemoryPort(config.external_bits)),
             }
+            | (program if config.program_half else {})
             | (halves if config.half_depth else {})
         )
 
@@ -187,14 +193,9 @@ class Mover(Component):
     def _beats(self, move: View) -> Value:
         """Beats of a move."""
         config = self.config
-        widths = {
-            MoveKind.WEIGHTS: config.columns * config.slot_bits,
-            MoveKind.PARAMETERS: config.parameter_bits,
-        }
-        if config.half_depth:
-            widths |= dict.fromkeys((MoveKind.LOAD, MoveKind.STORE), config.word_bits)
-        products = [move["count"] * config.word_beats(bits) for bits in widths.values()]
-        return Array(products)[move["kind"][: index_bits(len(widths))]]
+        widths = moved_bits(config)
+        products = {kind: move["count"] * config.word_beats(bits) for kind, bits in widths.items()}
+        return _of_kind(products, move["kind"])
 
     def _issue(self, m: Module, head: View, free: Value, begun: Signal, storing: Signal) -> None:
         """Build what begins moves and offers the addresses of their bursts."""
@@ -287,12 +288,12 @@ class Mover(Component):
     def _receive(self, m: Module, current: Signal) -> Value:
         """Build what makes words of beats and writes them; tell whether it writes the last word of a move."""
         config, memory = self.config, self.memory
-        kinds = {
-            MoveKind.WEIGHTS: (self.weights, config.columns * config.slot_bits),
-            MoveKind.PARAMETERS: (self.parameters, config.parameter_bits),
-        }
+        ports = {MoveKind.WEIGHTS: self.weights, MoveKind.PARAMETERS: self.parameters}
         if config.half_depth:
-            kinds[MoveKind.LOAD] = self.load, config.word_bits
+            ports[MoveKind.LOAD] = self.load
+        if config.program_half:
+            ports[MoveKind.PROGRAM] = self.program
+        kinds = {kind: (port, moved_bits(config)[kind]) for kind, port in ports.items()}
         most = max(config.word_beats(bits) for _, bits in kinds.values())
         word = Signal(most * config.external_bits, reset_less=True)
         beat = Signal(index_bits(most))
@@ -302,8 +303,8 @@ class Mover(Component):
         end = Signal(index_bits(most))
         # The first beat of a move may come as the last word of the one before is written.
         kind = Mux(final, self.following["kind"], current["kind"])
-        ends = Array([config.word_beats(bits) - 1 for _, bits in kinds.values()])
-        m.d.comb += [memory.r.ready.eq(1), end.eq(ends[kind[: index_bits(len(kinds))]])]
+        ends = {number: config.word_beats(bits) - 1 for number, (_, bits) in kinds.items()}
+        m.d.comb += [memory.r.ready.eq(1), end.eq(_of_kind(ends, kind))]
         m.d.sync += whole.eq(0)
         with m.If(memory.r.valid):
             m.d.sync += [
@@ -326,8 +327,7 @@ class Mover(Component):
     def facts(config: ArrayConfig) -> Facts:
         """The queue, the address of the next burst, and the word that beats become."""
         move, tiles = move_layout(config), tiles_bits(config)
-        widths = [config.columns * config.slot_bits, config.parameter_bits]
-        widths += [config.word_bits] * (config.half_depth > 0)
+        widths = [bits for kind, bits in moved_bits(config).items() if kind is not MoveKind.STORE]
         words, most = move["count"].width, max(config.word_beats(bits) for bits in widths)
         beats = max(BURST.bit_length(), words + most.bit_length())
         word, pointer = most * config.external_bits, index_bits(QUEUE)
@@ -353,3 +353,10 @@ class Mover(Component):
             if config.half_depth
             else [],
         )
+
+
+def _of_kind(values: Mapping[MoveKind, ValueLike], kind: Value) -> Value:
+    """Choose the value of a kind of move; those of kinds that are not there do not matter."""
+    first = values[MoveKind.WEIGHTS]
+    listed = [values.get(MoveKind(number), first) for number in range(max(values) + 1)]
+    return Array(listed)[kind[: index_bits(len(listed))]]

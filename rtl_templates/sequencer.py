@@ -1,18 +1,28 @@
 """The sequencer, which fetches and executes the program."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from amaranth.hdl import Module, Signal, Value, signed
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
-from hwquant.program.isa import LAYER, QUEUE, SOURCE, Opcode, fields, opcode_bits, program_bits
+from hwquant.program.isa import (
+    LAYER,
+    QUEUE,
+    SOURCE,
+    MoveKind,
+    Opcode,
+    fields,
+    opcode_bits,
+    program_bits,
+)
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.banks import banks, choice_bits, read_only
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout, job_layout, move_layout
-from hwquant.rtl_templates.ports import RunPort, TransferPort
+from hwquant.rtl_templates.ports import FillPort, RunPort, TransferPort
 
 
 class _Registers:
@@ -55,6 +65,10 @@ class _Registers:
         if config.external_bits:
             self.external = Signal(move_layout(config)["external"].shape, reset_less=True)
             self.weights = Signal(job_layout(config)["weights"].shape)
+        # The first half of the program is to come, and is on its way.
+        if config.program_half:
+            self.absent = Signal(init=1)
+            self.moving = Signal()
 
 
 class Sequencer(Component):
@@ -65,6 +79,11 @@ class Sequencer(Component):
     will take them has started, or the first output of the layer that it begins is near: so long their instructions, and
     the next job of that kind, wait.
 
+    Where the program lies in external memory, the address of its words counts modulo the depth of the memory inside,
+    and the program has the moves that fetch its next half. The sequencer itself fetches the first half, which lies at
+    address 0 outside: when an inference begins, and when the program begins again as a frame was dropped. No word is
+    executed before.
+
     Throughput: a word of the program a cycle, unless it has to wait.
 
     Parameters
@@ -72,7 +91,7 @@ class Sequencer(Component):
     config : ArrayConfig
         Depth and widths.
     init : Sequence of int
-        The program, unsigned words.
+        The program, unsigned words; empty where it comes from external memory.
 
     Members
     -------
@@ -102,6 +121,8 @@ class Sequencer(Component):
         Moves that are not complete; only with external memory.
     held : Out(1)
         An instruction waits for a move; only with external memory.
+    fill : In(FillPort(config.program_depth, program_bits(config)))
+        Words of the program; only where they come from external memory.
     """
 
     def __init__(self, config: ArrayConfig, init: Sequence[int]):
@@ -111,6 +132,8 @@ class Sequencer(Component):
         if config.external_bits:
             moves = Out(stream.Signature(move_layout(config)))
             external = {"moves": moves, "pending": In(range(QUEUE + 1)), "held": Out(1)}
+        if config.program_half:
+            external["fill"] = In(FillPort(config.program_depth, program_bits(config)))
         super().__init__(
             {
                 "run": Out(RunPort()),
@@ -155,11 +178,33 @@ class Sequencer(Component):
         if self.config.in_pieces:
             # What is before the first input sets registers, as it has done.
             with m.If(self.transfer.again):
-                m.d.sync += [state.valid.eq(0), state.fetched.eq(0), state.pc.eq(0)]
+                m.d.sync += self._restart(state)
+        if self.config.program_half:
+            self._boot(m, state)
         with m.If(~state.running & self.run.enable & ~self.run.illegal):
             m.d.comb += self.run.begin.eq(1)
             m.d.sync += state.running.eq(1)
         return m
+
+    def _restart(self, state: _Registers) -> list[Any]:
+        """Begin with word 0."""
+        absent = [state.absent.eq(1)] if self.config.program_half else []
+        return [state.valid.eq(0), state.fetched.eq(0), state.pc.eq(0), *absent]
+
+    def _boot(self, m: Module, state: _Registers) -> None:
+        """Fetch the first half of the program before its first word."""
+        move = self.moves.payload
+        with m.If(state.running & state.absent & ~state.moving):
+            m.d.comb += [
+                self.moves.valid.eq(1),
+                move["kind"].eq(MoveKind.PROGRAM),
+                move["address"].eq(0),
+                move["count"].eq(self.config.program_half),
+                move["external"].eq(0),
+            ]
+            m.d.sync += state.moving.eq(self.moves.ready)
+        with m.If(state.moving & (self.pending == 0)):
+            m.d.sync += [state.moving.eq(0), state.absent.eq(0)]
 
     def _view(self, state: _Registers, opcode: Opcode) -> data.View:
         """The fields of the word, as those of an instruction."""
@@ -174,8 +219,12 @@ class Sequencer(Component):
     def _fetch(self, m: Module, state: _Registers) -> None:
         """Fetch the next word, unless the one that is there waits."""
         config, advance = self.config, Signal()
-        word = read_only(m, program_bits(config), config.program_depth, self.init, state.pc, advance)
-        m.d.comb += [advance.eq(state.running & ~(state.valid & state.wait)), state.word.eq(word)]
+        fill = self.fill if config.program_half else None
+        word = read_only(m, program_bits(config), config.program_depth, self.init, state.pc, advance, fill)
+        advances = state.running & ~(state.valid & state.wait)
+        if config.program_half:
+            advances &= ~state.absent
+        m.d.comb += [advance.eq(advances), state.word.eq(word)]
         with m.If(advance):
             m.d.sync += [
                 state.pc.eq(state.pc + 1),
@@ -217,7 +266,7 @@ class Sequencer(Component):
         with m.If(state.valid & state.running), m.Switch(opcode):
             with m.Case(Opcode.END):
                 m.d.comb += [self.run.done.eq(1), state.wait.eq(1)]
-                m.d.sync += [state.running.eq(0), state.valid.eq(0), state.fetched.eq(0), state.pc.eq(0)]
+                m.d.sync += [state.running.eq(0), *self._restart(state)]
             with m.Case(Opcode.INPUT):
                 m.d.comb += [self.transfer.receive.eq(state.fresh), state.wait.eq(~self.transfer.done)]
             with m.Case(Opcode.OUTPUT):
@@ -334,7 +383,7 @@ class Sequencer(Component):
                 "word": len(parts) * word,
                 "chosen bank": choice_bits(config.program_depth),
                 "program": pc,
-                "control": 9,  # the signals of one bit
+                "control": 9 + 2 * (config.program_half > 0),  # the signals of one bit
                 "repeat": address + size(Opcode.REPEAT),
                 "settings": config.offset_bits + size(Opcode.COUNT) + packed,
                 "geometry": geometry_layout(config).size,
@@ -350,7 +399,13 @@ class Sequencer(Component):
             muxes={"banks": (len(parts) - 1) * word},
             gates={"control": 1, "tile": size(Opcode.TILE)},
             memories=[
-                MemoryShape(bank.depth, word, writes=0, image="program", register="word", start=bank.start)
+                MemoryShape(
+                    *(bank.depth, word),
+                    writes=int(config.program_half > 0),
+                    image=None if config.program_half else "program",
+                    register="word",
+                    start=bank.start,
+                )
                 for bank in parts
             ],
         )

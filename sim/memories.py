@@ -69,9 +69,9 @@ def write_program(
         The design has no such memory.
     """
     config = program.config
-    images: dict[str, tuple[list[int], int, list[Bank]]] = {
-        SEQUENCER: (list(program.words), program_bits(config), banks(config.program_depth)),
-    }
+    images: dict[str, tuple[list[int], int, list[Bank]]] = {}
+    if not config.program_half:
+        images[SEQUENCER] = list(program.words), program_bits(config), banks(config.program_depth)
     if not config.external_bits:
         words = program.parameter_image
         images[PARAMETERS] = words, config.parameter_bits, banks(config.parameter_depth)

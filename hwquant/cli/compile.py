@@ -73,7 +73,8 @@ def external_option(command: Command) -> Command:
         show_default=True,
         type=click.Choice(["none", *(f"axi{bits}" for bits in EXTERNAL_BITS)]),
         help="An AXI4 port of so many bits to a memory outside, where weights and parameters lie, and tensors that "
-        "--activation-depth words do not hold; --weight-depth and --parameter-depth are then those of buffers.",
+        "--activation-depth words do not hold; --weight-depth and --parameter-depth are then those of buffers, and "
+        "--program-depth of one, where the program is longer.",
     )(command)
 
 

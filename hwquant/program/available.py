@@ -21,6 +21,7 @@ REMEDY = {
     "block_steps": "shallower accumulators or smaller pooling windows",
     "external_address_bits": "a larger external memory or hardware made for this network",
     "half_depth": "hardware made for this network",
+    "program_half": "hardware made for this network",
     "table_bits": "no chain bits: what layers hand on is looked up",
     "tables": "fewer layers with functions, or tensors that share a scale",
 }

@@ -14,7 +14,9 @@ tables   :func:`~hwquant.program.tables.make_pages`                             
 emitted  :func:`~hwquant.program.emission.emit`, then
          :func:`~hwquant.program.early.with_early`,
          :func:`~hwquant.program.overlap.with_waits`, ``drop_redundant_sets``,
-         :func:`~hwquant.program.marks.with_marks`                              the schedule, the array's shape
+         :func:`~hwquant.program.marks.with_marks`; with external memory
+         :func:`~hwquant.program.moves.with_moves`,
+         :func:`~hwquant.program.fetched_program.fetch_program`                 the schedule, the array's shape
 images   :func:`~hwquant.program.images.make_images`                            the schedule, the array's shape
 sized    :func:`~hwquant.program.needs.measure`, ``sizing.size``                what all of these need
 ======== ====================================================================== ===================================
@@ -35,14 +37,16 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.early import with_early
 from hwquant.program.emission import drop_redundant_sets, emit, receive, send
 from hwquant.program.external import ExternalMemory
+from hwquant.program.fetched_program import FetchedProgram, fetch_program
 from hwquant.program.images import Images, make_images
-from hwquant.program.isa import Instruction, encode, fields
+from hwquant.program.isa import Instruction, encode, fields, opcode_bits, program_bits
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.layout import Placement
+from hwquant.program.limits import LIMITS
 from hwquant.program.lowering import lower
 from hwquant.program.mapping import NO_PIECES, MappedLayer, map_layers, packings
 from hwquant.program.marks import Mark, transfers, with_marks
-from hwquant.program.moves import BUFFER, Moved, with_moves
+from hwquant.program.moves import BUFFER, Moved, external_address_bits, with_moves
 from hwquant.program.needs import measure, parameter_bits
 from hwquant.program.overlap import with_waits
 from hwquant.program.placement import Placed, place
@@ -103,8 +107,9 @@ def compile_network(
         Whether the hardware gets a packer, and the host sends inputs as they are: "auto" is where that saves cycles or
         bytes on the way to it (:mod:`hwquant.program.raw_inputs`).
     external : ExternalMemory, optional
-        The memory outside that weights and parameters come from (:mod:`hwquant.program.moves`), through memories inside
-        as deep as ``limits`` say; the hardware then has no packer. None: all of them are inside.
+        The memory outside that weights and parameters come from (:mod:`hwquant.program.moves`), and a program that is
+        too long (:mod:`hwquant.program.fetched_program`), through memories inside as deep as ``limits`` say; the
+        hardware then has no packer. None: all of them are inside.
 
     Returns
     -------
@@ -308,6 +313,13 @@ class Compilation:
     @property
     def emitted(self) -> tuple[Instruction, ...]:
         """The instructions of an inference, in order."""
+        if self.fetched:
+            return self.fetched.placed(self.sized.word_beats(program_bits(self.sized)))
+        return self._unfetched
+
+    @property
+    def _unfetched(self) -> tuple[Instruction, ...]:
+        """The instructions, with the program inside."""
         return self.moved.code if self.moved else self._inside
 
     @cached_property
@@ -356,19 +368,38 @@ class Compilation:
         )
 
     @cached_property
+    def fetched(self) -> FetchedProgram | None:
+        """The program with the moves that fetch it; None where it is inside."""
+        half = self.requirements.program_half(len(self._unfetched))
+        return fetch_program(self._unfetched, half) if half else None
+
+    @cached_property
     def needs(self) -> Mapping[str, int]:
         """What the network needs of each memory, and of widths."""
-        needs = measure(self.emitted, self.schedule, self.placed, self.images)
+        needs = measure(self._unfetched, self.schedule, self.placed, self.images)
         if self.moved:
             needs |= self.moved.sizes
         if self.plan and self.plan.outside_words:
             needs |= {"half_depth": self.plan.half, "activation_depth": sum(self.halves or ())}
+        memory, moved, fetched = self.requirements.external, self.moved, self.fetched
+        if memory and moved and fetched:
+            needs |= {"program_depth": 2 * fetched.half, "program_half": fetched.half}
+            beats = fetched.beats(self._most_beats(needs)) + moved.beats
+            needs["external_address_bits"] = external_address_bits(beats, memory, "the program, ")
         return needs
+
+    def _most_beats(self, needs: Mapping[str, int]) -> int:
+        """Beats outside that a word of the program takes at most, however wide an address there is."""
+        config = self._sized(needs)
+        address = LIMITS["external_address_bits"][1]
+        return config.word_beats(max(program_bits(config), opcode_bits(config) + address))
 
     @cached_property
     def sized(self) -> ArrayConfig:
         """The array with its memories, as deep as the network needs."""
-        needs = self.needs
+        return self._sized(self.needs)
+
+    def _sized(self, needs: Mapping[str, int]) -> ArrayConfig:
         return size(self.shape, needs, self.requirements, self.images.widest, self.qgraph.name)
 
     @property

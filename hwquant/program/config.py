@@ -17,6 +17,9 @@ HALF_STEP = 2048
 """What the first half of an activation memory has a multiple of at most: words that one block RAM holds."""
 
 
+LEAST_HALF = 8
+"""Least words of a half of the program memory: what fetches the next half leaves room for the program itself."""
+
 LEAST_ADDRESS_BITS = 7
 """Least width of an address of external memory: beyond a burst."""
 
@@ -53,6 +56,9 @@ class ArrayConfig(ArrayShape):
     half_depth : int, default 0
         Words of the first half of the activation memory, where words move between it and external memory: each half
         has a read and a write port of its own. 0 where no such words move, and the memory is one.
+    program_half : int, default 0
+        Words of each half of the program memory, a power of two of at least 8, where the program lies in external
+        memory and comes in one half while it is executed in the other; 0 where all of it is inside.
 
     Raises
     ------
@@ -72,6 +78,7 @@ class ArrayConfig(ArrayShape):
     strip_bits: int = 0
     external_address_bits: int = 0
     half_depth: int = 0
+    program_half: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,6 +109,14 @@ class ArrayConfig(ArrayShape):
             raise HwquantError(
                 "parameters from external memory go through a ring: parameter_depth must be a power of two, not "
                 f"{self.parameter_depth}"
+            )
+        half = self.program_half
+        if half and not (
+            self.external_bits and self.program_depth == 2 * half >= 2 * LEAST_HALF and not half & (half - 1)
+        ):
+            raise HwquantError(
+                f"program_half must be a power of two of at least {LEAST_HALF}, and half of program_depth "
+                f"{self.program_depth}; and 0 without a port to external memory, not {half}"
             )
         if self.bias_bits + self.bias_zeros > self.accumulator_bits or (
             self.bias_zeros and not self.bias_bits
@@ -176,7 +191,7 @@ SHAPE_FIELDS = tuple(field.name for field in dataclasses.fields(ArrayShape))
 BIASES = ("bias_bits", "bias_zeros")
 """Names of the fields that say how narrow biases are stored."""
 
-OPTIONAL = ("strip_bits", "external_address_bits", "half_depth")
+OPTIONAL = ("strip_bits", "external_address_bits", "half_depth", "program_half")
 """Names of the sizes of what not every array has: several arrays, external memory."""
 
 SIZES = tuple(
@@ -196,7 +211,7 @@ LATER: Mapping[str, object] = {
     "arrays": 1,
     "strip_bits": 0,
     "product_stages": 1,
-    **dict.fromkeys(("external_bits", "external_address_bits", "half_depth"), 0),
+    **dict.fromkeys(("external_bits", "external_address_bits", "half_depth", "program_half"), 0),
 }
 """Fields that the first version of ``.hwp`` files lacks, with what they are there."""
 

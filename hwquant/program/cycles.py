@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from hwquant.program.array_shape import ACCUMULATE_HAZARD
 from hwquant.program.external import MemoryTiming
-from hwquant.program.isa import LAYER, SOURCE, Instruction, Opcode
+from hwquant.program.isa import LAYER, SOURCE, Instruction, MoveKind, Opcode
 from hwquant.program.moving import LONG_AGO, MoverModel
 from hwquant.program.program import Program
 from hwquant.program.weight_format import WeightFormat
@@ -81,6 +81,18 @@ class _Machine:
         self._hold(self.mover.room())
         place = values["kind"], self.external, values["count"]
         self.mover.move(self.executed, self.finished, *place)
+
+    def next_inference(self) -> int:
+        """The cycle before the first word of the next inference is executed, with a host that never waits.
+
+        The hardware fetches the first words of a program that comes from external memory.
+        """
+        begin, half = self.executed + 1, self.program.config.program_half
+        if half:
+            queued = max(begin + 1, self.mover.room())
+            self.mover.move(queued, self.finished, MoveKind.PROGRAM, 0, half)
+            begin = self.mover.waited(0)
+        return begin + FETCH_CYCLES - 1
 
     def wait_for_moves(self, moves: int) -> None:
         """Wait until at most so many moves are not complete."""
@@ -167,15 +179,15 @@ def timing(program: Program, memory: MemoryTiming | None = None) -> Timing:
     machine = _Machine(program, MoverModel(program.config, memory or MemoryTiming()))
     starts: list[int] = []
     before, cycles = _execute(machine, program.instructions, starts)
+    begin = machine.next_inference()
     if program.config.external_bits:
         # What is before the input of the next inference meets the memory as this one leaves it.
-        begin = machine.executed + FETCH_CYCLES
         machine.mover.shift(begin)
         following = _Machine(program, machine.mover)
         before, _ = _execute(following, program.instructions, [], only_input=True)
     edges = [0, *starts[1:], cycles]
     layers = tuple(end - begin for begin, end in pairwise(edges))
-    return Timing(cycles, layers, FETCH_CYCLES - 1 + before + machine.executed + 1, machine.stalled_before)
+    return Timing(cycles, layers, begin + before, machine.stalled_before)
 
 
 def _execute(

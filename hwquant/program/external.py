@@ -21,6 +21,11 @@ PAGE = 4096
 """Bytes of a page, as AXI has it: no burst goes beyond the end of one."""
 
 
+def whole_bursts(beats: int) -> int:
+    """So many beats, or more, up to the end of a burst."""
+    return -(-beats // BURST) * BURST
+
+
 @dataclass(frozen=True)
 class MemoryTiming:
     """When a memory serves bursts: one after the other, in the order in which it accepted their addresses.

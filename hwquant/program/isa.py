@@ -41,7 +41,8 @@ WEIGHTS   the weights of the next TILE begin at ``address`` of the weight memory
 ========  =====================================================================================================
 
 The last four exist where the hardware has a port to external memory; their order is all that keeps moves and tiles
-apart (:mod:`hwquant.program.external`). Those of :data:`BUFFERED` are double-buffered: they take effect with the next
+apart (:mod:`hwquant.program.external`). The program itself may come from there, half by half
+(:mod:`hwquant.program.fetched_program`). Those of :data:`BUFFERED` are double-buffered: they take effect with the next
 TILE that has ``source`` or ``layer`` set; those of :data:`LAYER` where the first pixel of that layer comes to what they
 are for.
 """
@@ -51,6 +52,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from hwquant.errors import DoesNotFit, HwquantError
@@ -95,6 +97,9 @@ class MoveKind(IntEnum):
 
     STORE = 3
     """Activation memory to external memory."""
+
+    PROGRAM = 4
+    """External memory to program memory; only where the program comes from there."""
 
 
 QUEUE = 16
@@ -184,10 +189,16 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
     )
     flags = [flag for flag in FLAGS if not absent.get(flag)]
     weight, parameter = index_bits(config.weight_depth), index_bits(config.parameter_depth)
-    moved = max(weight, parameter, config.activation_address_bits if config.half_depth else 0)
+    moved = max(
+        weight,
+        parameter,
+        config.activation_address_bits if config.half_depth else 0,
+        index_bits(config.program_depth) if config.program_half else 0,
+    )
+    kind = Field("kind", 3 if config.program_half else 2)
     external = {
         Opcode.EXTERNAL: (Field("address", config.external_address_bits),),
-        Opcode.MOVE: (Field("kind", 2), Field("address", moved), Field("count", moved + 1)),
+        Opcode.MOVE: (kind, Field("address", moved), Field("count", moved + 1)),
         Opcode.WAIT: (Field("moves", index_bits(QUEUE + 1)),),
         Opcode.WEIGHTS: (Field("address", weight),),
     }
@@ -265,6 +276,18 @@ def program_bits(config: ArrayConfig) -> int:
     return opcode_bits(config) + max(
         sum(field.width for field in format_) for format_ in fields(config).values()
     )
+
+
+@lru_cache(maxsize=64)
+def moved_bits(config: ArrayConfig) -> dict[MoveKind, int]:
+    """Width of the words of each kind of move that hardware with external memory has."""
+    activations = (MoveKind.LOAD, MoveKind.STORE) if config.half_depth else ()
+    return {
+        MoveKind.WEIGHTS: config.columns * config.slot_bits,
+        MoveKind.PARAMETERS: config.parameter_bits,
+        **dict.fromkeys(activations, config.word_bits),
+        **({MoveKind.PROGRAM: program_bits(config)} if config.program_half else {}),
+    }
 
 
 @dataclass(frozen=True)

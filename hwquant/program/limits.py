@@ -38,6 +38,7 @@ LIMITS = {
     "strip_bits": (0, 16),
     "external_address_bits": (0, 32),
     "half_depth": (0, 1 << 24),
+    "program_half": (0, 1 << 23),
     "activation_depth": (2, 1 << 24),
     "weight_depth": (2, 1 << 24),
     "parameter_depth": (2, 1 << 24),

@@ -283,6 +283,12 @@ def _emitted(compilation: Compilation) -> Iterator[Row]:
     yield from ({"address": a, "layer": "", "instruction": text} for a, text in waiting)
 
 
+def _instructions(compilation: Compilation) -> Row:
+    """How many there are, and how many of them are inside at a time where they come from external memory."""
+    inside = {"inside at a time": compilation.sized.program_depth} if compilation.fetched else {}
+    return {"instructions": len(compilation.emitted), **inside}
+
+
 def _tables(compilation: Compilation) -> Iterator[Row]:
     tables = compilation.tables
     for item in compilation.mapped:
@@ -363,7 +369,7 @@ _PASSES: Mapping[PassName, tuple[Callable[[Compilation], Iterator[Row]], Callabl
     "tiles": (_tiles, _nothing),
     "shape": (_shape, _nothing),
     "tables": (_tables, lambda item: {"pages": len(item.tables.image), "bits": item.shape.table_bits}),
-    "emitted": (_emitted, lambda item: {"instructions": len(item.emitted)}),
+    "emitted": (_emitted, _instructions),
     "images": (
         _images,
         lambda item: {

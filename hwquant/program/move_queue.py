@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from hwquant.program.external import BURST
+from hwquant.program.external import whole_bursts
 from hwquant.program.isa import QUEUE, Instruction, MoveKind, Opcode
 from hwquant.program.marks import ActivationMove
 
 
 @dataclass(frozen=True)
 class Outside:
-    """What is outside, in beats: weights from 0, then parameters, then activations.
+    """What is outside, in beats: weights from 0, or from the end of a program on, then parameters, then activations.
 
     Attributes
     ----------
@@ -32,13 +32,12 @@ class Outside:
     @property
     def first_parameter(self) -> int:
         """Where the parameters begin: at a whole burst."""
-        return -(-self.weights * self.weight_beats // BURST) * BURST
+        return whole_bursts(self.weights * self.weight_beats)
 
     @property
     def first_activation(self) -> int:
         """Where activations begin: at a whole burst."""
-        end = self.first_parameter + self.parameters * self.parameter_beats
-        return -(-end // BURST) * BURST
+        return whole_bursts(self.first_parameter + self.parameters * self.parameter_beats)
 
     @property
     def beats(self) -> int:

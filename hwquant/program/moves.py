@@ -56,11 +56,14 @@ class Moved:
         Words of the weights outside.
     sizes : mapping of int
         ``weight_depth``, ``parameter_depth`` and ``external_address_bits``.
+    beats : int
+        Beats that weights, parameters and activations take outside.
     """
 
     code: tuple[Instruction, ...]
     weights: NDArray[np.int16 | np.int32]
     sizes: Mapping[str, int]
+    beats: int
 
 
 @dataclass(eq=False)
@@ -167,16 +170,7 @@ def with_moves(
         parameters,
         activations,
     )
-    size = outside.beats * memory.data_bits // 8
-    if size > memory.size:
-        raise DoesNotFit(
-            f"weights, parameters and activations take {size} bytes of external memory, which has {memory.size}",
-            resource="external memory",
-            needed=size,
-            available=memory.size,
-            remedy="fewer or pruned weights",
-        )
-    bits = max(LEAST_ADDRESS_BITS, index_bits(outside.beats))
+    bits = external_address_bits(outside.beats, memory)
     sizes = {"weight_depth": depth, "parameter_depth": ring, "external_address_bits": bits}
     plan = _Plan(outside, _Buffer(depth), most, ring, shape.columns)
     for number, tiles in enumerate(item for item in items if isinstance(item, Tiles)):
@@ -188,7 +182,36 @@ def with_moves(
             which = bisect_right(starts, tiles.start) - 1
             shift = real[which] - starts[which]
             plan.use_weights(number, begin + shift, end - begin, tiles.start - begin)
-    return Moved(tuple(plan.emit(items)), unique, sizes)
+    return Moved(tuple(plan.emit(items)), unique, sizes, outside.beats)
+
+
+def external_address_bits(beats: int, memory: ExternalMemory, what: str = "") -> int:
+    """Width of an address of so many beats outside.
+
+    Parameters
+    ----------
+    beats : int
+        Beats of all that is outside.
+    memory : ExternalMemory
+        The memory outside.
+    what : str, default ""
+        What takes beats besides weights, parameters and activations, for the message.
+
+    Raises
+    ------
+    DoesNotFit
+        The memory has fewer.
+    """
+    size = beats * memory.data_bits // 8
+    if size > memory.size:
+        raise DoesNotFit(
+            f"{what}weights, parameters and activations take {size} bytes of external memory, which has {memory.size}",
+            resource="external memory",
+            needed=size,
+            available=memory.size,
+            remedy="fewer or pruned weights",
+        )
+    return max(LEAST_ADDRESS_BITS, index_bits(beats))
 
 
 def _check(resource: str, needed: int, available: int) -> None:

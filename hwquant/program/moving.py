@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from hwquant.program.config import ArrayConfig
 from hwquant.program.external import BURST, MemoryTiming
-from hwquant.program.isa import QUEUE, MoveKind
+from hwquant.program.isa import QUEUE, MoveKind, moved_bits
 
 LONG_AGO = -(1 << 40)
 
@@ -22,11 +22,7 @@ def bursts(address: int, beats: int) -> Iterator[int]:
 
 def move_beats(config: ArrayConfig, kind: int, count: int) -> int:
     """Beats of a move of so many words."""
-    widths = {
-        MoveKind.WEIGHTS: config.columns * config.slot_bits,
-        MoveKind.PARAMETERS: config.parameter_bits,
-    }
-    return count * config.word_beats(widths.get(MoveKind(kind), config.word_bits))
+    return count * config.word_beats(moved_bits(config)[MoveKind(kind)])
 
 
 @dataclass

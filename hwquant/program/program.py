@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,8 +16,8 @@ from hwquant.errors import HwquantError
 from hwquant.graph import Shape
 from hwquant.program.batch import all_together, apart
 from hwquant.program.config import ArrayConfig
-from hwquant.program.external import BURST
-from hwquant.program.isa import Instruction, disassemble
+from hwquant.program.external import whole_bursts
+from hwquant.program.isa import Instruction, disassemble, program_bits
 from hwquant.program.layers import Destination
 from hwquant.program.layout import Placement, words_to_integers
 from hwquant.program.raw_inputs import to_beats
@@ -175,19 +175,23 @@ class Program:
 
     @cached_property
     def external_image(self) -> NDArray[np.uint8]:
-        """External memory: weights, then parameters from a whole burst on, uint8 [beats, bytes]; else empty."""
+        """External memory: weights, then parameters, uint8 [beats, bytes]; else empty.
+
+        Where the program lies there, it comes before them, at least a half of the program memory. All begin at whole
+        bursts.
+        """
         config = self.config
         if not config.external_bits:
             return np.zeros((0, 0), np.uint8)
         slots = self.weights.astype("<i4").view(np.uint8).reshape(*self.weights.shape, 4)
         bits = np.unpackbits(slots, axis=2, count=config.slot_bits, bitorder="little")
         weights = _beats(bits.reshape(len(bits), -1), config.external_bits)
-        raw = b"".join(word.to_bytes(16, "little") for word in self.parameter_image)
-        words = np.frombuffer(raw, np.uint8).reshape(-1, 16)
-        bits = np.unpackbits(words, axis=1, count=config.parameter_bits, bitorder="little")
-        parameters = _beats(bits, config.external_bits)
-        gap = np.zeros((-len(weights) % BURST, config.external_bits // 8), np.uint8)
-        return np.concatenate([weights, gap, parameters])
+        parameters = _word_beats(self.parameter_image, config.parameter_bits, config.external_bits)
+        if not config.program_half:
+            return np.concatenate([_whole_bursts(weights), parameters])
+        words = [*self.words, *([0] * (config.program_half - len(self.words)))]
+        program = _word_beats(words, program_bits(config), config.external_bits)
+        return np.concatenate([_whole_bursts(program), _whole_bursts(weights), parameters])
 
     @cached_property
     def table_image(self) -> list[int]:
@@ -261,6 +265,19 @@ class Program:
             tensors[item.name] = apart(item.from_words(words[:, start : start + item.words]), self.batch)
             start += item.words
         return tensors
+
+
+def _whole_bursts(beats: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Beats, and zeros up to the end of a burst."""
+    return np.pad(beats, ((0, whole_bursts(len(beats)) - len(beats)), (0, 0)))
+
+
+def _word_beats(words: Sequence[int], bits: int, width: int) -> NDArray[np.uint8]:
+    """Words of so many bits in beats of ``width`` bits: uint8 [beats, bytes]."""
+    size = -(-bits // 8)
+    raw = b"".join(word.to_bytes(size, "little") for word in words)
+    octets = np.frombuffer(raw, np.uint8).reshape(-1, size)
+    return _beats(np.unpackbits(octets, axis=1, count=bits, bitorder="little"), width)
 
 
 def _beats(bits: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:

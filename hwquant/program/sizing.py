@@ -12,7 +12,7 @@ import numpy as np
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.array_shape import OFFSET_MODES, ArrayShape, OffsetMode
 from hwquant.program.available import REMEDY, check_biases, check_hardware, check_limits
-from hwquant.program.config import BIASES, OPTIONAL, SIZES, ArrayConfig
+from hwquant.program.config import BIASES, LEAST_HALF, OPTIONAL, SIZES, ArrayConfig
 from hwquant.program.external import ExternalMemory
 from hwquant.program.layers import ArrayLayer
 from hwquant.program.mapping import MappedLayer, all_modes, used_modes
@@ -38,6 +38,12 @@ OffsetChoice = Literal["auto", OffsetMode]
 
 DEFAULT_ACCUMULATOR_DEPTH = 512
 MAX_OPERAND_BITS = 18
+PROGRAM = 4096
+"""Words of a program memory that nobody limits, beside external memory: a longer program lies there."""
+
+PROGRAM_BUFFER = 1024
+"""Words of the memory that it then comes through."""
+
 DSP_OPERAND_BITS = 9
 """Width of a weight that the narrowest multiplier of all known devices takes, for an array that is compiled for none of
 them: a wider adjusted weight is kept out of the array."""
@@ -155,6 +161,16 @@ class Requirements:
     def most_words(self) -> int | None:
         """Words that the activation memory may have; None where that is open."""
         return self.config.activation_depth if self.config else self.limits.get("activation_depth")
+
+    def program_half(self, words: int) -> int:
+        """Words of a half of the program memory, where a program of so many words lies in external memory; else 0."""
+        if self.config:
+            return self.config.program_half
+        most = self.limits.get("program_depth")
+        if not self.external or words <= (most or PROGRAM):
+            return 0
+        depth = 1 << (most.bit_length() - 1) if most else PROGRAM_BUFFER
+        return depth // 2 if depth >= 2 * LEAST_HALF else 0
 
     def needed(
         self,

@@ -8,7 +8,7 @@ Version 2 came with odd and ternary weights, narrow biases, lanes of more than 8
 inputs with several rows of a kernel in a word, and layers that write to every n-th pixel; 4 with batches; 5 with
 several arrays, inputs that the host sends as they are, a least shift, slots of more than 16 bits, and products in two
 stages; 6 with layers that overlap, and strips of inputs that the host sends as they are; 7 with external memory, whose
-image is an array besides. What has none of it is written as version 6.
+image is an array besides; 8 with programs that come from there. What has none of it is written as version 6.
 """
 
 from __future__ import annotations
@@ -32,9 +32,12 @@ from hwquant.program.program import LayerInfo, Part, Program
 from hwquant.program.raw_inputs import RawInput
 
 KIND = "program"
-VERSION = 7
+VERSION = 8
 INSIDE = 6
 """Version of a program without external memory."""
+
+PROGRAM_INSIDE = 7
+"""Version of a program that is inside, with external memory."""
 
 _IMAGES: Mapping[str, tuple[type, int]] = {
     "bias": (np.int64, 1),
@@ -76,7 +79,8 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
         images = {**images, "tables": program.tables}
     version = INSIDE
     if program.config.external_bits:
-        images, version = {**images, "external": program.external_image}, VERSION
+        images = {**images, "external": program.external_image}
+        version = VERSION if program.config.program_half else PROGRAM_INSIDE
     container.write(path, KIND, version, {"program": meta}, {"words": _pack(program.words), **images})
 
 
@@ -99,7 +103,7 @@ def load(path: str | os.PathLike[str]) -> Program:
     try:
         program = _decode(meta["program"], arrays)
         if program.config.external_bits and not np.array_equal(program.external_image, arrays["external"]):
-            raise HwquantError("its external memory does not have its weights and parameters")
+            raise HwquantError("its external memory does not have its weights, parameters and program")
         # Decodes every word, so that a file made by hand fails here and not in the middle of a simulation.
         if program.checksum != meta["program"]["checksum"] or not program.instructions:
             raise HwquantError("its images do not have the checksum that it names")

@@ -133,6 +133,24 @@ CONFIGS = {
     "external memory, wide, many weights": config(
         *(2, 2), external_bits=64, external_address_bits=20, weight_depth=3100, parameter_depth=4096
     ),
+    "external memory, a program from there": config(
+        *(3, 2),
+        external_bits=32,
+        external_address_bits=20,
+        parameter_depth=32,
+        program_depth=64,
+        program_half=32,
+    ),
+    "external memory, halves, a long program from there": config(
+        *(2, 3),
+        external_bits=16,
+        external_address_bits=20,
+        parameter_depth=32,
+        activation_depth=500,
+        half_depth=256,
+        program_depth=4096,
+        program_half=2048,
+    ),
     "banks": config(
         *(2, 2),
         activation_depth=5000,

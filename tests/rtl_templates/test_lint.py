@@ -106,6 +106,13 @@ def test_the_verilog_is_clean_however_large_external_memory_is(tmp_path, bits):
     assert lint(to_verilog(AxiAccelerator(Accelerator(config, program=[1]))), tmp_path) == set()
 
 
+@pytest.mark.parametrize("bits", [16, 128])
+def test_the_verilog_that_fetches_a_program_is_clean(tmp_path, bits):
+    halves = {"parameter_depth": 32, "program_depth": 64, "program_half": 32}
+    config = ArrayConfig(3, 3, external_bits=bits, external_address_bits=14, **halves)
+    assert lint(to_verilog(AxiAccelerator(Accelerator(config))), tmp_path) == set()
+
+
 @pytest.fixture(scope="module")
 def clean():
     return verilog(0, (2, 2), "edge", SINGLE)

@@ -9,7 +9,7 @@ from hwquant_testing.clocked import simulate
 
 from hwquant.program.config import ArrayConfig
 from hwquant.program.external import BURST, MemoryTiming
-from hwquant.program.isa import MoveKind
+from hwquant.program.isa import MoveKind, program_bits
 from hwquant.program.moving import MoverModel, bursts, move_beats
 from hwquant.rtl_templates.mover import Mover
 from hwquant.sim.external_memory import SimulatedMemory, settings_of
@@ -69,18 +69,23 @@ def word_bits(size, kind):
     return {
         MoveKind.WEIGHTS: size.columns * size.slot_bits,
         MoveKind.PARAMETERS: size.parameter_bits,
+        MoveKind.PROGRAM: program_bits(size),
     }.get(kind, size.word_bits)
 
 
 def depth(size, kind):
-    return {MoveKind.WEIGHTS: size.weight_depth, MoveKind.PARAMETERS: size.parameter_depth}.get(
-        kind, size.activation_depth
-    )
+    return {
+        MoveKind.WEIGHTS: size.weight_depth,
+        MoveKind.PARAMETERS: size.parameter_depth,
+        MoveKind.PROGRAM: size.program_depth,
+    }.get(kind, size.activation_depth)
 
 
 def random_moves(rng, size, count):
     """Moves, tiles that take so long, and pauses."""
-    kinds = list(MoveKind)[: 4 if size.half_depth else 2]
+    kinds = [MoveKind.WEIGHTS, MoveKind.PARAMETERS]
+    kinds += [MoveKind.LOAD, MoveKind.STORE] if size.half_depth else []
+    kinds += [MoveKind.PROGRAM] if size.program_half else []
     for _ in range(count):
         if rng.random() < 0.5:
             yield "tile", int(rng.integers(1, size.drain_latency))
@@ -92,6 +97,10 @@ def random_moves(rng, size, count):
         place = int(rng.integers(0, depth(size, kind) - words + 1))
         external = int(rng.integers(0, (1 << size.external_address_bits) - beats + 1))
         yield "move", {"kind": int(kind), "address": place, "count": words, "external": external}
+
+
+WRITTEN = {0: "weights", 1: "parameters", 2: "load", 4: "program"}
+"""Ports of words that are moved inside, by kind."""
 
 
 class Play:
@@ -136,7 +145,7 @@ class Play:
                     self.offered.append(offered)
                     self.finished.append(finishing[-1] if finishing else -100)
                     offered = None
-            for move_kind, name in enumerate(("weights", "parameters", "load")):
+            for move_kind, name in WRITTEN.items():
                 port = getattr(mover, name, None)
                 if port is not None and ctx.get(port.enable):
                     self.written.append((move_kind, ctx.get(port.address), ctx.get(port.data)))
@@ -169,9 +178,9 @@ def expected(size, plan, contents, activations):
     return written
 
 
-def play(bits, half_depth, timing, seed, *, stall=0, count=40, faulty=None, plan=None, halts=None):
+def play(bits, half_depth, timing, seed, *, stall=0, count=40, faulty=None, plan=None, halts=None, **more):
     rng = np.random.default_rng(seed)
-    size = config(bits, half_depth)
+    size = config(bits, half_depth, **more)
     contents = [
         int.from_bytes(rng.bytes(bits // 8), "little") for _ in range(1 << size.external_address_bits)
     ]
@@ -188,9 +197,13 @@ def play(bits, half_depth, timing, seed, *, stall=0, count=40, faulty=None, plan
 
 
 @pytest.mark.parametrize("name", TIMINGS)
-@pytest.mark.parametrize(("bits", "half_depth"), [(16, 128), (32, 0), (64, 128), (128, 128)])
-def test_moves_move_what_they_say_and_take_as_long_as_the_model_says(name, bits, half_depth):
-    size, plan, run = play(bits, half_depth, TIMINGS[name], bits)
+@pytest.mark.parametrize(
+    ("bits", "half_depth", "program"),
+    [(16, 128, 0), (32, 0, 0), (64, 128, 0), (128, 128, 0), (16, 128, 64), (32, 0, 32)],
+)
+def test_moves_move_what_they_say_and_take_as_long_as_the_model_says(name, bits, half_depth, program):
+    more = {"program_half": program, "program_depth": 2 * program} if program else {}
+    size, plan, run = play(bits, half_depth, TIMINGS[name], bits, **more)
     model = MoverModel(size, TIMINGS[name])
     moves = [value for kind, value in plan if kind == "move"]
     for number, move in enumerate(moves):

@@ -107,14 +107,61 @@ def test_all_that_networks_may_contain_comes_from_outside(features):
     assert verification.first is None
 
 
+def without_room(seed, array, bits, depth, **limits):
+    """A network whose program does not fit into a memory of so many words, and comes in halves of it."""
+    program, qgraph, inputs = case(seed, array, bits, program_depth=depth, **limits)
+    assert program.config.program_depth == depth < len(program.words) / 3
+    return program, qgraph, inputs
+
+
+@pytest.mark.parametrize(
+    ("seed", "depth"),
+    [(2, 16), (5, 32), *(pytest.param(seed, 16, marks=pytest.mark.nightly) for seed in (1, 7, 8, 12, 15))],
+)
+def test_a_program_comes_in_halves_in_the_predicted_cycles(seed, depth, build_dir):
+    rng = np.random.default_rng(seed)
+    array, bits = ARRAYS[seed % len(ARRAYS)], int(rng.choice([16, 32, 64, 128]))
+    program, qgraph, inputs = without_room(seed, array, bits, depth)
+    for memory in (QUICK, REFRESHED, random_timing(rng)):
+        verification = verify(
+            *(program, qgraph, inputs), simulator="icarus", watch=2, memory=memory, build_dir=build_dir
+        )
+        assert verification.first is None, f"{memory}"
+        assert verification.cycles == timing(program, memory).cycles
+
+
+@pytest.mark.parametrize("memory", [None, QUICK, SLOW, REFRESHED])
+def test_cxxrtl_fetches_programs_in_the_predicted_cycles(memory):
+    program, qgraph, inputs = without_room(2, (4, 4), 32, 32)
+    verification = verify(program, qgraph, inputs, simulator="cxxrtl", watch=3, memory=memory)
+    assert verification.first is None
+    assert verification.cycles == timing(program, memory).cycles
+
+
+@pytest.mark.parametrize("pauses", [40, 150])
+def test_programs_are_right_whatever_the_memory_does(pauses):
+    program, qgraph, inputs = without_room(2, (4, 4), 32, 32)
+    stalls = Stalls(idle=0.3, busy=0.4, seed=pauses)
+    options = {"memory_pauses": pauses, "stalls": stalls}
+    assert verify(program, qgraph, inputs, simulator="cxxrtl", watch=3, **options).first is None
+
+
+def test_a_program_of_other_words_outside_is_found():
+    program, qgraph, inputs = without_room(2, (4, 4), 32, 32)
+    other = replace(program, words=(*program.words[:100], program.words[-1], *program.words[101:]))
+    run = simulate(other, program.frame(inputs), simulator="cxxrtl", watch=1)
+    assert check(run, program, qgraph, inputs).first is not None
+
+
 WIDE = Features(layers=(1, 3), size=(6, 10), channels=(2, 6))
 
 
-def banded(seed, array, bits, depth, features=WIDE):
+def banded(seed, array, bits, depth, features=WIDE, **limits):
     """A network of which no tensor, or not all, fit into the activation memory."""
-    program, qgraph, inputs = case(seed, array, bits, features, activation_depth=depth, parameter_depth=36)
+    limits |= {"activation_depth": depth, "parameter_depth": 36}
+    program, qgraph, inputs = case(seed, array, bits, features, **limits)
     kinds = {item.values["kind"] for item in program.instructions if item.opcode is Opcode.MOVE}
-    assert kinds == set(MoveKind)
+    assert kinds == set(MoveKind) - ({MoveKind.PROGRAM} if not program.config.program_half else set())
     assert program.parts
     return program, qgraph, inputs
 
@@ -202,9 +249,12 @@ def test_a_network_is_compiled_for_hardware_that_exists():
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_the_hardware_passes_each_scenario(scenario, build_dir):
+@pytest.mark.parametrize("limits", [{}, {"program_depth": 16}])
+def test_the_hardware_passes_each_scenario(scenario, limits, build_dir):
     """Resets in the middle of moves, frames of wrong lengths whose pieces begin again, and registers."""
-    program, qgraph, inputs = banded(11, (4, 4), 32, 65)
+    program, qgraph, inputs = banded(11, (4, 4), 32, 65, **limits)
+    inputs_at = [number for number, item in enumerate(program.instructions) if item.opcode is Opcode.INPUT]
+    assert not limits or inputs_at[-1] > program.config.program_depth
     tensors = golden(qgraph, inputs)
     expected = np.concatenate([item.to_words(tensors[item.name]) for item in program.outputs], axis=1)
     stalls = Stalls(0.3, 0.4, seed=2)

@@ -7,6 +7,7 @@ from hwquant import hwq
 from hwquant.build import FILES, MANIFEST, PAGE, RECORD, load_build
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
+from hwquant.program.isa import program_bits
 
 LIMITS = {
     "--activation-depth": "activation_depth",
@@ -65,6 +66,22 @@ def test_weights_come_from_a_memory_outside_where_it_is_asked_for(hwquant, netwo
     refused = hwquant("compile", network, *options, "--board", "ulx3s-85f", "-o", build)
     assert refused.status == 2
     assert "compile without --board" in refused.stderr
+
+
+def test_a_program_comes_from_a_memory_outside_where_it_is_too_long(hwquant, network, build, demo_folder):
+    options = ("--array", "4x4", "--external", "axi32", "--program-depth", 64)
+    compiled = hwquant("compile", network, *options, "-o", build, "--json").json
+    program = load_build(build).program
+    assert (program.config.program_half, program.config.program_depth) == (32, 64)
+    assert len(program.words) > 64
+    assert compiled["cycles"] == timing(program).cycles
+    assert compiled["memory_bits"]["program"] == 64 * program_bits(program.config)
+    checked = hwquant(
+        *("simulate", build, "-d", demo_folder / "digits.npz", "-n", 2),
+        *("--simulator", "cxxrtl", "--layers", "--json"),
+    )
+    assert checked.status == 0
+    assert checked.json["mismatches"] == 0
 
 
 @pytest.mark.parametrize("offset", ["edge", "sum"])

@@ -125,6 +125,19 @@ def test_bands_are_shown_for_a_memory_that_is_too_small(hwquant, tmp_path):
     hwquant("inspect", tmp_path / "net.hwq", "--external", "axi32").fails("--pass")
 
 
+def test_a_program_from_external_memory_says_how_much_of_it_is_inside(hwquant, network):
+    arguments = ("inspect", network, "--array", "4x4", "--pass", "emitted", "--external", "axi32")
+    plain = hwquant(*arguments, "--json").json
+    assert "inside at a time" not in plain
+    result = hwquant(*arguments, "--program-depth", 70, "--json").json
+    assert result["inside at a time"] == 64
+    assert result["instructions"] == len(result["rows"]) > plain["instructions"] > 70
+    assert (
+        sum("MOVE kind=4" in row["instruction"] for row in result["rows"])
+        == -(-result["instructions"] // 32) - 1
+    )
+
+
 @pytest.mark.parametrize("name", PASSES)
 def test_the_passes_of_a_build_are_those_that_made_its_program(hwquant, digits_build, name):
     program = digits_build.program

@@ -135,7 +135,19 @@ def test_external_memory_is_in_the_file_and_only_that_raises_the_version(tmp_pat
     for name in ("inside", "outside"):
         with zipfile.ZipFile(tmp_path / f"{name}.hwp") as file:
             versions[name] = json.loads(file.read("manifest.json"))["version"]
-    assert versions == {"inside": storage.INSIDE, "outside": storage.VERSION}
+    assert versions == {"inside": storage.INSIDE, "outside": storage.PROGRAM_INSIDE}
+
+
+def test_a_program_that_lies_outside_raises_the_version_again(tmp_path):
+    qgraph = random_qgraph(np.random.default_rng(2), Features(layers=(1, 2)))
+    program = compile_network(qgraph, (4, 4), external=ExternalMemory(32), limits={"program_depth": 32})
+    assert program.config.program_half == 16
+    storage.save(program, tmp_path / "outside.hwp")
+    again = storage.load(tmp_path / "outside.hwp")
+    assert (again.words, again.config, again.checksum) == (program.words, program.config, program.checksum)
+    assert np.array_equal(again.external_image, program.external_image)
+    with zipfile.ZipFile(tmp_path / "outside.hwp") as file:
+        assert json.loads(file.read("manifest.json"))["version"] == storage.VERSION == 8
 
 
 def test_external_memory_with_other_weights_is_refused(tmp_path):
@@ -146,5 +158,7 @@ def test_external_memory_with_other_weights_is_refused(tmp_path):
     meta, arrays = container.read(path, storage.KIND, storage.VERSION)
     arrays["external"] = arrays["external"] ^ 1
     container.write(path, storage.KIND, storage.VERSION, meta, arrays)
-    with pytest.raises(Damaged, match="its external memory does not have its weights and parameters"):
+    with pytest.raises(
+        Damaged, match="its external memory does not have its weights, parameters and program"
+    ):
         storage.load(path)
