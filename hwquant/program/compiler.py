@@ -390,4 +390,5 @@ class Compilation:
             tensors={name: item for name, item in tensors.items() if not item.packing},
             tables=self.tables.image,
             parts=self.plan.parts(self.needed.lanes) if self.plan else {},
+            memory=self.requirements.external,
         )
