@@ -9,7 +9,7 @@ import click
 
 from hwquant.cli.common import Command, emit, json_option, write_report
 from hwquant.cli.progress import progress
-from hwquant.cli.tables import hardware_table, layer_table
+from hwquant.cli.tables import external_tables, hardware_table, layer_table
 from hwquant.errors import HwquantError
 from hwquant.program.limits import EXTERNAL_BITS
 from hwquant.progress import Progress
@@ -180,6 +180,7 @@ def compile(
         as_json,
         {**build.report.to_json(), **paths},
         layer_table(build.report),
+        *external_tables(build.report),
         hardware_table(build.report),
         *lines,
         f"wrote {output}; the Verilog is {build.verilog}",

@@ -12,7 +12,14 @@ from hwquant.cli.common import emit, json_option, load_network
 from hwquant.cli.compile import external_memory, external_option, limit_options, offset_option
 from hwquant.cli.passes import build_passes, inspect_pass, network_passes
 from hwquant.cli.reading import Reading, reading_options
-from hwquant.cli.tables import hardware_table, history_lines, host_lines, layer_table, network_table
+from hwquant.cli.tables import (
+    external_tables,
+    hardware_table,
+    history_lines,
+    host_lines,
+    layer_table,
+    network_table,
+)
 from hwquant.describe import describe
 from hwquant.errors import HwquantError
 from hwquant.program.listing import PASSES
@@ -105,6 +112,7 @@ def _inspect_build(folder: Path, instructions: bool) -> tuple[dict[str, Any], li
         *host_lines(build.qgraph),
         *history_lines(result["network"]["history"]),
         layer_table(report),
+        *external_tables(report),
         hardware_table(report),
     ]
     if instructions:

@@ -74,6 +74,11 @@ class MemoryTiming:
                     f"(refresh_interval is {self.refresh_interval})"
                 )
 
+    def __str__(self) -> str:
+        names = ["latency", "gap", "outstanding"]
+        names += ["refresh_interval", "refresh_cycles"] if self.refresh_interval else []
+        return ",".join(f"{name}={getattr(self, name)}" for name in names)
+
     def begin(self, earliest: int, beats: int) -> int:
         """The cycle in which a burst of so many beats begins that could in ``earliest`` but for refreshes."""
         if not self.refresh_interval:

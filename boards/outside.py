@@ -1,0 +1,136 @@
+"""A network on a board whose memory takes part: how deep the memories inside are, and which arrays are tried.
+
+Of the block RAMs that are left, the activation memory gets as much as there is: the fewer tensors are outside, and the
+fewer bands there are, the less is moved. Weights are read in the order of their use, so that a deeper buffer of them
+brings little.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Literal, get_args
+
+from hwquant.boards.board import Board
+from hwquant.boards.families.family import Device
+from hwquant.boards.needs import needs
+from hwquant.boards.pins import LinkKind
+from hwquant.boards.shapes import Compiled, Shapes, regular
+from hwquant.errors import DoesNotFit, HwquantError, Unsupported
+from hwquant.program.config import HALF_STEP, ArrayConfig
+from hwquant.program.external import ExternalMemory
+from hwquant.program.moves import BUFFER, RING
+from hwquant.program.planner import halves
+from hwquant.program.sides import Array, array_name
+
+ExternalChoice = Literal["auto", "none", "axi", "axi16", "axi32", "axi64", "axi128"]
+"""Whether external memory is used: where a network does not fit without; never; always, of a width that may be said."""
+
+CHOICES: tuple[ExternalChoice, ...] = get_args(ExternalChoice)
+
+PROGRAM = 4096
+"""Instructions for which there is to be room before their number is known."""
+
+TRIES = 4
+"""How often a network is compiled until its program has room."""
+
+SEVERAL = 2
+"""Arrays that are compiled for: those that would be fastest if nothing had to be moved."""
+
+
+def board_memory(board: Board, choice: ExternalChoice) -> ExternalMemory | None:
+    """The memory of a board at its target clock; None where it has none, or none is to be used.
+
+    Raises
+    ------
+    Unsupported
+        A memory is asked for that the board does not have.
+    """
+    if choice == "none":
+        return None
+    if board.memory is None:
+        if choice == "auto":
+            return None
+        raise Unsupported(
+            f"the board {board.name} has no memory that hwquant knows: leave out --external {choice}, or describe it "
+            "in a board file",
+            where=board.name,
+        )
+    memory = board.memory.external(board.target_mhz * 1e6)
+    if choice not in ("auto", "axi", f"axi{memory.data_bits}"):
+        raise Unsupported(
+            f"the memory of the board {board.name} has {memory.data_bits} bits: choose --external "
+            f"axi{memory.data_bits}, not {choice}",
+            where=board.name,
+        )
+    return memory
+
+
+def compiled_outside(
+    shapes: Shapes, array: Array, device: Device, memory: ExternalMemory, kind: LinkKind
+) -> Compiled:
+    """Compile a network for an array with external memory, with memories inside for which a device has room.
+
+    Raises
+    ------
+    DoesNotFit
+        No activation memory has room beside the array, or one that has is too small.
+    """
+    limits = {"weight_depth": BUFFER, "parameter_depth": RING, **shapes.limits}
+    if "activation_depth" in limits:
+        return shapes.compiled(array, device, memory, limits)
+    config, program = shapes.guess(array, device, memory), PROGRAM
+    for _ in range(TRIES):
+        depth = _deepest(replace(config, program_depth=program), limits, device, kind)
+        if depth is None:
+            break
+        found = shapes.compiled(array, device, memory, {**limits, "activation_depth": depth})
+        config = found.program.config
+        if _ram_fits(config, device, kind):
+            return found
+        program = config.program_depth * 9 // 8  # smaller memories need more bands
+    raise DoesNotFit(
+        f"array {array_name(array)} leaves {device.name} no block RAM for activations and the program",
+        resource="ram",
+        remedy="a smaller array or a larger board",
+    )
+
+
+def _deepest(
+    config: ArrayConfig, limits: Mapping[str, int], device: Device, kind: LinkKind
+) -> int | None:
+    """Words of the deepest activation memory, of two halves, that there is room for."""
+    steps = [2 * HALF_STEP * count for count in range(config.activation_depth // (2 * HALF_STEP) + 1, 0, -1)]
+    for words in (*steps, *(1 << bits for bits in range(HALF_STEP.bit_length(), 5, -1))):
+        sizes = halves(None, words)
+        assert sizes is not None
+        depths = {name: limits[name] for name in ("weight_depth", "parameter_depth")}
+        tried = replace(config, **depths, activation_depth=words, half_depth=sizes[0])
+        if _ram_fits(tried, device, kind):
+            return words
+    return None
+
+
+def _ram_fits(config: ArrayConfig, device: Device, kind: LinkKind) -> bool:
+    return all(need.excess <= 1 for need in needs(config, device, kind=kind) if need.resource == "ram")
+
+
+def promising(
+    shapes: Shapes, board: Board, device: Device, memory: ExternalMemory
+) -> Iterator[Array]:
+    """The arrays to compile for: those that fit beside small memories and have the fewest cycles of their own."""
+    found: dict[Array, float] = {}
+    least = 0
+    for array in regular(2):
+        if math.prod(array) < least:
+            break
+        try:
+            config = shapes.guess(array, device, memory)
+        except (DoesNotFit, Unsupported):
+            continue
+        small = replace(config, activation_depth=2 * HALF_STEP, half_depth=HALF_STEP)
+        if all(need.excess <= 1 for need in needs(small, device, kind=board.link)):
+            least = least or math.prod(array) // 2
+            found[array] = shapes.array_cycles(array, device, memory)
+    yield from sorted(found, key=lambda array: found[array])[:SEVERAL]
