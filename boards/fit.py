@@ -17,15 +17,18 @@ from hwquant.boards.board import Board
 from hwquant.boards.clock_estimate import ClockEstimate, estimate_clock
 from hwquant.boards.families.family import Device
 from hwquant.boards.needs import Need, needs, shortage, worst
+from hwquant.boards.outside import ExternalChoice, board_memory, compiled_outside, promising
 from hwquant.boards.shapes import TYPICAL, Shapes, regular
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.link.rate import LinkTime
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.config import ArrayConfig
+from hwquant.program.external import ExternalMemory
 from hwquant.program.memories import memory_bits
 from hwquant.program.sides import Array, array_name, short_array, whole_array
 from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
+from hwquant.report import ExternalReport
 
 HOPELESS = 1.25
 """A shape is not compiled if a rough estimate takes more than this share of what may be used."""
@@ -35,6 +38,39 @@ TRIES = 3
 
 MODEST = {"activation": 1 << 14, "weight": 1 << 16}
 """Bits of the memories in what is called the largest array of a board: a small convolutional network."""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What a network has of the board's memory.
+
+    Attributes
+    ----------
+    memory : ExternalMemory
+        The memory.
+    moved_bytes : int
+        Bytes that one inference moves.
+    in_use : float
+        Share of the cycles in which data move, 0..1.
+    stalled : int
+        Cycles of one inference in which the array waits for it, as slow as it may be.
+    least_cycles : int
+        Cycles of one inference with the memory as quick as it may be.
+    """
+
+    memory: ExternalMemory
+    moved_bytes: int
+    in_use: float
+    stalled: int
+    least_cycles: int
+
+    @classmethod
+    def of(cls, report: ExternalReport | None) -> Outside | None:
+        """The numbers of a report that has some."""
+        if report is None:
+            return None
+        moved, stalled = sum(report.moved.values()), sum(report.stalled.values())
+        return cls(report.memory, moved, report.in_use, stalled, report.least_cycles)
 
 
 @dataclass(frozen=True)
@@ -63,6 +99,8 @@ class Candidate:
         Name of the accelerator's largest memory, mostly "weight" or "activation".
     needs : tuple of Need
         What it takes of the device, one for each resource.
+    outside : Outside, optional
+        What it has of the board's memory, where that takes part; its cycles are then the most.
     """
 
     arrays: int
@@ -76,6 +114,7 @@ class Candidate:
     link: LinkTime
     largest_memory: str
     needs: tuple[Need, ...]
+    outside: Outside | None = None
 
     @property
     def worst(self) -> Need:
@@ -187,6 +226,9 @@ class Fit:
                 + ("leave out --array for the fastest one that fits, or else: " if self.shapes == 1 else "")
                 + _advice(chosen)
             )
+        if chosen.outside:
+            bits = chosen.outside.memory.data_bits
+            return f"{chosen.shape} fits {self.device} with the board's memory ({bits} bits)"
         if self.shapes == 1:
             return f"{chosen.shape} fits {self.device}"
         text = f"{chosen.shape} is the fastest of {self.shapes} shapes: {self.fitting} of {self.compiled} compiled fit"
@@ -221,9 +263,13 @@ def choose_array(
     board: Board,
     array: Array | None = None,
     *,
+    external: ExternalChoice = "none",
     progress: Progress | None = None,
 ) -> Fit:
     """Choose an array for a network on a board, or judge a given one.
+
+    Where the board's memory takes part, the two arrays are compiled for that would be the fastest with nothing to be
+    moved.
 
     Parameters
     ----------
@@ -233,13 +279,15 @@ def choose_array(
         A board with a device.
     array : tuple of int, optional
         (rows, columns), or (arrays, rows, columns), to judge instead of choosing.
+    external : {"none", "auto", "axi", "axi16", "axi32", "axi64", "axi128"}
+        Whether the board's memory takes part: never, where the network does not fit without, or always.
     progress : Progress or None, optional
         Called with what is being done, the number of arrays compiled, and 0 for a total that nobody knows.
 
     Raises
     ------
     HwquantError
-        The board has no device, or the network cannot be compiled.
+        The board has no device, or no such memory, or the network cannot be compiled.
     """
     shapes = network if isinstance(network, Shapes) else Shapes(network)
     device = board.device
@@ -248,8 +296,63 @@ def choose_array(
             f"the board {board.name!r} has no device that a network could fit; choose another",
             where=board.name,
         )
+    memory = board_memory(board, external)
+    if external == "auto" and memory:
+        inside = _fitting_inside(shapes, board, device, array, progress)
+        return inside or _outside(shapes, board, device, array, memory, progress)
+    if memory:
+        return _outside(shapes, board, device, array, memory, progress)
     if array:
         return _answer(board, _candidate(shapes, array, board, device), None, [], 1)
+    return _inside(shapes, board, device, progress)
+
+
+def _fitting_inside(
+    shapes: Shapes, board: Board, device: Device, array: Array | None, progress: Progress | None
+) -> Fit | None:
+    """What is chosen with all inside; None where it does not fit so."""
+    try:
+        guesses = [shapes.guess(array, device)] if array else list(shapes.rough(device).values())
+        if all(worst(needs(item, device, kind=board.link)).excess > HOPELESS for item in guesses):
+            return None
+        found = choose_array(shapes, board, array, progress=progress)
+    except DoesNotFit:
+        return None
+    return found if found.fits else None
+
+
+def _outside(
+    shapes: Shapes,
+    board: Board,
+    device: Device,
+    array: Array | None,
+    memory: ExternalMemory,
+    progress: Progress | None,
+) -> Fit:
+    """Choose an array, or judge a given one, for a network that uses the board's memory."""
+    arrays = [array] if array else list(promising(shapes, board, device, memory))
+    compiled, refused = list[Candidate](), list[HwquantError]()
+    for item in arrays:
+        if progress:
+            progress(f"compile for {board.name} with its memory", len(compiled), 0)
+        try:
+            compiled.append(_candidate(shapes, item, board, device, memory))
+        except (DoesNotFit, Unsupported) as error:
+            refused.append(error)
+    if not compiled and refused:
+        raise refused[0]
+    if not compiled:
+        raise DoesNotFit(
+            f"no array fits {device.name} beside memories for what comes from outside",
+            resource="lut",
+            remedy="a larger board",
+        )
+    chosen = min(compiled, key=lambda item: (max(1.0, item.worst.excess), *_merit(item)))
+    return _answer(board, chosen, None, compiled if not array else [], len(arrays))
+
+
+def _inside(shapes: Shapes, board: Board, device: Device, progress: Progress | None) -> Fit:
+    """Choose an array for a network whose tensors and weights are all inside."""
     rough, excess = shapes.rough(device), dict[Array, float]()
     compiled: list[Candidate] = []
     refused: list[HwquantError] = []
@@ -328,10 +431,15 @@ def _attempt(
         return []
 
 
-def _candidate(shapes: Shapes, shape: Array, board: Board, device: Device) -> Candidate:
-    item = shapes.compiled(shape, device)
+def _candidate(
+    shapes: Shapes, shape: Array, board: Board, device: Device, memory: ExternalMemory | None = None
+) -> Candidate:
+    if memory:
+        item = compiled_outside(shapes, shape, device, memory, board.link)
+    else:
+        item = shapes.compiled(shape, device)
     config, report = item.program.config, item.report
-    memory, used = memory_bits(config), needs(config, device, item.contents, kind=board.link)
+    bits, used = memory_bits(config), needs(config, device, item.contents, kind=board.link)
     return Candidate(
         arrays=config.arrays,
         rows=config.rows,
@@ -342,8 +450,9 @@ def _candidate(shapes: Shapes, shape: Array, board: Board, device: Device) -> Ca
         utilization=report.utilization,
         clock=_clock(board, device, used),
         link=board.link_time(item.program, board.target_mhz * 1e6),
-        largest_memory=max(memory, key=lambda name: memory[name]),
+        largest_memory=max(bits, key=lambda name: bits[name]),
         needs=used,
+        outside=Outside.of(report.external),
     )
 
 

@@ -17,7 +17,7 @@ from hwquant.boards.families.family import Device
 from hwquant.boards.needs import needs
 from hwquant.boards.pins import LinkKind
 from hwquant.boards.shapes import Compiled, Shapes, regular
-from hwquant.errors import DoesNotFit, HwquantError, Unsupported
+from hwquant.errors import DoesNotFit, Unsupported
 from hwquant.program.config import HALF_STEP, ArrayConfig
 from hwquant.program.external import ExternalMemory
 from hwquant.program.moves import BUFFER, RING
@@ -97,9 +97,7 @@ def compiled_outside(
     )
 
 
-def _deepest(
-    config: ArrayConfig, limits: Mapping[str, int], device: Device, kind: LinkKind
-) -> int | None:
+def _deepest(config: ArrayConfig, limits: Mapping[str, int], device: Device, kind: LinkKind) -> int | None:
     """Words of the deepest activation memory, of two halves, that there is room for."""
     steps = [2 * HALF_STEP * count for count in range(config.activation_depth // (2 * HALF_STEP) + 1, 0, -1)]
     for words in (*steps, *(1 << bits for bits in range(HALF_STEP.bit_length(), 5, -1))):
@@ -116,9 +114,7 @@ def _ram_fits(config: ArrayConfig, device: Device, kind: LinkKind) -> bool:
     return all(need.excess <= 1 for need in needs(config, device, kind=kind) if need.resource == "ram")
 
 
-def promising(
-    shapes: Shapes, board: Board, device: Device, memory: ExternalMemory
-) -> Iterator[Array]:
+def promising(shapes: Shapes, board: Board, device: Device, memory: ExternalMemory) -> Iterator[Array]:
     """The arrays to compile for: those that fit beside small memories and have the fewest cycles of their own."""
     found: dict[Array, float] = {}
     least = 0

@@ -25,6 +25,7 @@ from hwquant.errors import HwquantError
 from hwquant.program.listing import PASSES
 
 if TYPE_CHECKING:
+    from hwquant.boards.outside import ExternalChoice
     from hwquant.program.listing import PassName
     from hwquant.program.sizing import OffsetChoice
 
@@ -54,7 +55,7 @@ def inspect(
     array: str | None,
     layer: str | None,
     offset: OffsetChoice,
-    external: str,
+    external: ExternalChoice,
     reading: Reading,
     as_json: bool,
     **limits: int | None,
@@ -65,7 +66,7 @@ def inspect(
     compiler makes of a .hwq file, or made for a build, on the way to a program.
     """
     given = {key: value for key, value in limits.items() if value is not None}
-    hardware = array is not None or offset != "auto" or bool(given) or external != "none"
+    hardware = array is not None or offset != "auto" or bool(given) or external not in ("auto", "none")
     if name is None and (hardware or layer is not None):
         raise HwquantError(
             "--array, --layer, --offset, --external and the limits of memories are for a pass of the compiler: "

@@ -226,7 +226,8 @@ def external_tables(report: Report) -> list[RenderableType]:
     lines = [
         f"external memory, {memory.data_bits} bits: {sum(moved.values()):,} bytes an inference, beside "
         f"{external.products:,} multiplications; data move in {external.in_use:.1%} of the cycles",
-        f"the array waits for it {stalled / report.cycles:.1%} of the time" + (f" ({waits})" if waits else ""),
+        f"the array waits for it {stalled / report.cycles:.1%} of the time"
+        + (f" ({waits})" if waits else ""),
     ]
     if not memory.exact:
         bounds = f"{external.least_cycles:,} to {report.cycles:,} cycles"

@@ -7,8 +7,8 @@ it took: whatever changes an instruction, the images or the configuration raises
 Version 2 came with odd and ternary weights, narrow biases, lanes of more than 8 bits, and products; 3 with tables,
 inputs with several rows of a kernel in a word, and layers that write to every n-th pixel; 4 with batches; 5 with
 several arrays, inputs that the host sends as they are, a least shift, slots of more than 16 bits, and products in two
-stages; 6 with layers that overlap, and strips of inputs that the host sends as they are; 7 with external memory: what is
-known of it, and its image as an array besides. What has none of it is written as version 6.
+stages; 6 with layers that overlap, and strips of inputs that the host sends as they are; 7 with external memory: what
+is known of it, and its image as an array besides. What has none of it is written as version 6.
 """
 
 from __future__ import annotations

@@ -111,6 +111,10 @@ class Work:
         """Words of a layer's weights."""
         return 0 if self.mapped[number].layer.product else self.tiles(number) * self.shape.rows
 
+    def whole(self, number: int) -> int:
+        """Cycles that a layer takes, all of its rows."""
+        return self._row_cycles(number, self.mapped[number].layer.pixels[0])
+
     def cycles(self, group: Group, index: int, made: range) -> float:
         """Cycles that some slices of the output of a group's layer take."""
         layer = group.layers[index]

@@ -78,8 +78,12 @@ def test_json_holds_plain_values_and_tables_every_layer(digits_program):
     assert f"{report.checksum:08x}" in text
 
 
-def test_external_memory_has_its_bounds_bytes_and_layers_and_nothing_else_has_them(digits_qgraph, digits_program):
-    program = compile_network(digits_qgraph, (4, 4), external=ExternalMemory(16), limits={"weight_depth": 256})
+def test_external_memory_has_its_bounds_bytes_and_layers_and_nothing_else_has_them(
+    digits_qgraph, digits_program
+):
+    program = compile_network(
+        digits_qgraph, (4, 4), external=ExternalMemory(16), limits={"weight_depth": 256}
+    )
     report = make_report(program)
     external = report.external
     assert external.least_cycles == timing(program, program.memory.quickest).cycles < report.cycles

@@ -108,7 +108,9 @@ def test_the_memorys_timing_may_be_said_anew(hwquant, network, build, tmp_path):
     assert slow["cycles"] > compiled["cycles"] > compiled["external"]["least_cycles"]
     assert slow["external"]["least_cycles"] == slow["cycles"]
     assert slow["external"]["memory"]["timing"]["outstanding"] == 4, "as it was compiled for"
-    hwquant("estimate", folder, "--memory-timing", "speed=3").fails("takes values by name, such as latency=30")
+    hwquant("estimate", folder, "--memory-timing", "speed=3").fails(
+        "takes values by name, such as latency=30"
+    )
     hwquant("estimate", folder, "--memory-timing", "3").fails("takes values by name")
     hwquant("estimate", folder, "--memory-timing", "gap=9").fails("gap of a memory must be 0..8, not 9")
     hwquant("estimate", build, "--memory-timing", "gap=1").fails("this one has all inside")

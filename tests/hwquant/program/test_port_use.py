@@ -45,7 +45,9 @@ def test_a_quick_memory_never_takes_longer_and_a_kind_without_moves_never_stalls
         random_qgraph(np.random.default_rng(2), Features(layers=(1, 2))), (4, 4), external=ExternalMemory(128)
     )
     layers = port_use(alone, timing(alone, MemoryTiming(latency=400)))
-    assert all(layer.stalled[name] == layer.moved[name] == 0 for layer in layers for name in ("load", "store"))
+    assert all(
+        layer.stalled[name] == layer.moved[name] == 0 for layer in layers for name in ("load", "store")
+    )
 
 
 @pytest.mark.parametrize(
