@@ -268,8 +268,8 @@ def choose_array(
 ) -> Fit:
     """Choose an array for a network on a board, or judge a given one.
 
-    Where the board's memory takes part, the two arrays are compiled for that would be the fastest with nothing to be
-    moved.
+    Where the board's memory takes part, a few arrays are compiled for: those that would be the fastest with nothing to
+    be moved.
 
     Parameters
     ----------

@@ -13,6 +13,8 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 from hwquant.boards.board import Board
+from hwquant.boards.clock_estimate import estimate_clock
+from hwquant.boards.contents import Contents
 from hwquant.boards.families.family import Device
 from hwquant.boards.needs import needs
 from hwquant.boards.pins import LinkKind
@@ -20,7 +22,7 @@ from hwquant.boards.shapes import Compiled, Shapes, regular
 from hwquant.errors import DoesNotFit, Unsupported
 from hwquant.program.config import HALF_STEP, ArrayConfig
 from hwquant.program.external import ExternalMemory
-from hwquant.program.moves import BUFFER, RING
+from hwquant.program.moves import RING
 from hwquant.program.planner import halves
 from hwquant.program.sides import Array, array_name
 
@@ -29,13 +31,22 @@ ExternalChoice = Literal["auto", "none", "axi", "axi16", "axi32", "axi64", "axi1
 
 CHOICES: tuple[ExternalChoice, ...] = get_args(ExternalChoice)
 
+WEIGHTS = 1024
+"""Words of the buffer of weights: one of twice as many saved YuNet, UltraFace and SqueezeNet no cycles on ULX3S."""
+
+BUFFERS: Mapping[str, int] = {"weight_depth": WEIGHTS, "parameter_depth": RING}
+"""Memories inside of what is read in order."""
+
+SMALL = 2 * HALF_STEP
+"""Words of two halves that are a block RAM deep each: what larger memories have multiples of."""
+
 PROGRAM = 4096
 """Instructions for which there is to be room before their number is known."""
 
 TRIES = 4
 """How often a network is compiled until its program has room."""
 
-SEVERAL = 2
+SEVERAL = 3
 """Arrays that are compiled for: those that would be fastest if nothing had to be moved."""
 
 
@@ -77,7 +88,7 @@ def compiled_outside(
     DoesNotFit
         No activation memory has room beside the array, or one that has is too small.
     """
-    limits = {"weight_depth": BUFFER, "parameter_depth": RING, **shapes.limits}
+    limits = {**BUFFERS, **shapes.limits}
     if "activation_depth" in limits:
         return shapes.compiled(array, device, memory, limits)
     config, program = shapes.guess(array, device, memory), PROGRAM
@@ -87,7 +98,7 @@ def compiled_outside(
             break
         found = shapes.compiled(array, device, memory, {**limits, "activation_depth": depth})
         config = found.program.config
-        if _ram_fits(config, device, kind):
+        if _ram_fits(config, device, kind, found.contents):
             return found
         program = config.program_depth * 9 // 8  # smaller memories need more bands
     raise DoesNotFit(
@@ -99,25 +110,30 @@ def compiled_outside(
 
 def _deepest(config: ArrayConfig, limits: Mapping[str, int], device: Device, kind: LinkKind) -> int | None:
     """Words of the deepest activation memory, of two halves, that there is room for."""
-    steps = [2 * HALF_STEP * count for count in range(config.activation_depth // (2 * HALF_STEP) + 1, 0, -1)]
-    for words in (*steps, *(1 << bits for bits in range(HALF_STEP.bit_length(), 5, -1))):
-        sizes = halves(None, words)
-        assert sizes is not None
-        depths = {name: limits[name] for name in ("weight_depth", "parameter_depth")}
-        tried = replace(config, **depths, activation_depth=words, half_depth=sizes[0])
-        if _ram_fits(tried, device, kind):
+    most = config.activation_depth // SMALL + 1
+    steps = [SMALL * count for count in range(most, 0, -1)]
+    for words in (*steps, *(1 << bits for bits in range(HALF_STEP.bit_length() - 1, 5, -1))):
+        if _ram_fits(_sized(config, words, limits), device, kind):
             return words
     return None
 
 
-def _ram_fits(config: ArrayConfig, device: Device, kind: LinkKind) -> bool:
-    return all(need.excess <= 1 for need in needs(config, device, kind=kind) if need.resource == "ram")
+def _sized(config: ArrayConfig, words: int, limits: Mapping[str, int]) -> ArrayConfig:
+    """The hardware with an activation memory of so many words, in two halves, and buffers as the limits have them."""
+    first, _ = halves(None, words) or (0, words)
+    buffers = {name: limits[name] for name in BUFFERS}
+    return replace(config, **buffers, activation_depth=words, half_depth=first)
+
+
+def _ram_fits(config: ArrayConfig, device: Device, kind: LinkKind, contents: Contents | None = None) -> bool:
+    items = needs(config, device, contents, kind=kind)
+    return all(need.excess <= 1 for need in items if need.resource == "ram")
 
 
 def promising(shapes: Shapes, board: Board, device: Device, memory: ExternalMemory) -> Iterator[Array]:
-    """The arrays to compile for: those that fit beside small memories and have the fewest cycles of their own."""
+    """The arrays to compile for: those that fit beside small memories and take the least time of their own."""
     found: dict[Array, float] = {}
-    least = 0
+    least = 0  # multipliers: far smaller arrays are slower
     for array in regular(2):
         if math.prod(array) < least:
             break
@@ -125,8 +141,11 @@ def promising(shapes: Shapes, board: Board, device: Device, memory: ExternalMemo
             config = shapes.guess(array, device, memory)
         except (DoesNotFit, Unsupported):
             continue
-        small = replace(config, activation_depth=2 * HALF_STEP, half_depth=HALF_STEP)
-        if all(need.excess <= 1 for need in needs(small, device, kind=board.link)):
-            least = least or math.prod(array) // 2
-            found[array] = shapes.array_cycles(array, device, memory)
+        small = _sized(replace(config, program_depth=PROGRAM), SMALL, {**BUFFERS, **shapes.limits})
+        used = needs(small, device, kind=board.link)
+        if all(need.excess <= 1 for need in used):
+            least = least or math.prod(array) // 4
+            cells = next((need.needed for need in used if need.resource == "cell"), 0)
+            clock = estimate_clock(device, cells, board.target_mhz)
+            found[array] = shapes.array_cycles(array, device, memory) / clock.megahertz
     yield from sorted(found, key=lambda array: found[array])[:SEVERAL]

@@ -16,7 +16,7 @@ from hwquant.program.array_shape import PACKINGS
 from hwquant.program.compiler import Compilation, lowered_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.external import ExternalMemory
-from hwquant.program.moves import BUFFER, RING
+from hwquant.program.moves import RING
 from hwquant.program.program import Program
 from hwquant.program.raw_choice import PackInput
 from hwquant.program.sides import Array
@@ -212,7 +212,6 @@ class Shapes:
         if memory:
             beats = 8 * memory.size // memory.data_bits
             depths |= {"parameter_depth": RING, "external_address_bits": index_bits(beats)}
-            depths["weight_depth"] = min(BUFFER, depths["weight_depth"])
         return ArrayConfig.of(array, TYPICAL | depths)
 
 

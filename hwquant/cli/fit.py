@@ -145,7 +145,7 @@ def _external(chosen: Candidate) -> list[str]:
         return []
     return [
         f"external memory: {use.moved_bytes:,} bytes an inference; data move in {use.in_use:.1%} of the cycles, the "
-        f"array waits for it in {use.stalled:,} cycles (as slow as it may be; at least {use.least_cycles:,} cycles in all)"
+        f"array waits for it in {use.stalled:,} cycles at most (with the quickest, {use.least_cycles:,} in all)"
     ]
 
 
