@@ -147,5 +147,5 @@ def promising(shapes: Shapes, board: Board, device: Device, memory: ExternalMemo
             least = least or math.prod(array) // 4
             cells = next((need.needed for need in used if need.resource == "cell"), 0)
             clock = estimate_clock(device, cells, board.target_mhz)
-            found[array] = shapes.array_cycles(array, device, memory) / clock.megahertz
+            found[array] = shapes.rough_cycles(array, device, memory) / clock.megahertz
     yield from sorted(found, key=lambda array: found[array])[:SEVERAL]

@@ -16,12 +16,12 @@ from hwquant.program.array_shape import PACKINGS
 from hwquant.program.compiler import Compilation, lowered_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.external import ExternalMemory
-from hwquant.program.moves import RING
+from hwquant.program.moves import BUFFER, RING
 from hwquant.program.program import Program
 from hwquant.program.raw_choice import PackInput
 from hwquant.program.sides import Array
 from hwquant.program.sizing import DSP_OPERAND_BITS, OffsetChoice, Requirements
-from hwquant.program.traffic import Work
+from hwquant.program.traffic import Port, Work
 from hwquant.program.weight_format import weight_format
 from hwquant.program.widths import index_bits
 from hwquant.qgraph import QGraph
@@ -129,11 +129,13 @@ class Shapes:
         """Guess the configuration of one array, with external memory or without; raises what the compiler raises."""
         return self._guess(shape, self._operand_bits(device), memory)
 
-    def array_cycles(self, shape: Array, device: Device, memory: ExternalMemory) -> int:
-        """Estimate the cycles that the array itself takes, if it waits for nothing that is moved."""
+    def rough_cycles(self, shape: Array, device: Device, memory: ExternalMemory) -> float:
+        """Estimate the cycles that the array takes, or all weights to come once where those are more."""
         compilation = self._compilation(shape, self._operand_bits(device), memory)
-        work = Work(compilation.mapped, compilation.offered)
-        return sum(work.whole(number) for number in range(len(compilation.mapped)))
+        array, layers = compilation.offered, range(len(compilation.mapped))
+        work, port = Work(compilation.mapped, array), Port.of(memory, array, BUFFER)
+        fetched = port.weights * sum(work.weights(number) for number in layers)
+        return max(fetched, sum(work.whole(number) for number in layers))
 
     def rough(self, device: Device) -> Mapping[Array, ArrayConfig]:
         """Guess the configuration of each of SHAPES and SEVERAL that can express the network, without compiling it.
