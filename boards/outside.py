@@ -40,11 +40,8 @@ BUFFERS: Mapping[str, int] = {"weight_depth": WEIGHTS, "parameter_depth": RING}
 SMALL = 2 * HALF_STEP
 """Words of two halves that are a block RAM deep each: what larger memories have multiples of."""
 
-PROGRAM = 4096
-"""Instructions for which there is to be room before their number is known."""
-
-TRIES = 4
-"""How often a network is compiled until its program has room."""
+PROGRAM = 2048
+"""Instructions for which there is to be room before their number is known: of a network that is not large."""
 
 SEVERAL = 3
 """Arrays that are compiled for: those that would be fastest if nothing had to be moved."""
@@ -91,16 +88,11 @@ def compiled_outside(
     limits = {**BUFFERS, **shapes.limits}
     if "activation_depth" in limits:
         return shapes.compiled(array, device, memory, limits)
-    config, program = shapes.guess(array, device, memory), PROGRAM
-    for _ in range(TRIES):
-        depth = _deepest(replace(config, program_depth=program), limits, device, kind)
-        if depth is None:
-            break
-        found = shapes.compiled(array, device, memory, {**limits, "activation_depth": depth})
-        config = found.program.config
-        if _ram_fits(config, device, kind, found.contents):
+    config = replace(shapes.guess(array, device, memory), program_depth=PROGRAM)
+    for words in _depths(config, limits, device, kind):
+        found = shapes.compiled(array, device, memory, {**limits, "activation_depth": words})
+        if _ram_fits(found.program.config, device, kind, found.contents):
             return found
-        program = config.program_depth * 9 // 8  # smaller memories need more bands
     raise DoesNotFit(
         f"array {array_name(array)} leaves {device.name} no block RAM for activations and the program",
         resource="ram",
@@ -108,14 +100,12 @@ def compiled_outside(
     )
 
 
-def _deepest(config: ArrayConfig, limits: Mapping[str, int], device: Device, kind: LinkKind) -> int | None:
-    """Words of the deepest activation memory, of two halves, that there is room for."""
-    most = config.activation_depth // SMALL + 1
-    steps = [SMALL * count for count in range(most, 0, -1)]
+def _depths(config: ArrayConfig, limits: Mapping[str, int], device: Device, kind: LinkKind) -> Iterator[int]:
+    """Words of activation memories, of two halves, that there may be room for, the most first."""
+    steps = (SMALL * count for count in range(config.activation_depth // SMALL + 1, 0, -1))
     for words in (*steps, *(1 << bits for bits in range(HALF_STEP.bit_length() - 1, 5, -1))):
         if _ram_fits(_sized(config, words, limits), device, kind):
-            return words
-    return None
+            yield words
 
 
 def _sized(config: ArrayConfig, words: int, limits: Mapping[str, int]) -> ArrayConfig:

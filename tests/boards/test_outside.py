@@ -76,7 +76,7 @@ def test_less_block_ram_means_a_smaller_memory_inside(board):
     net = Net(seed=6, x=(8, 64, 64))
     net.conv(net.conv("x", 16, (3, 3), padding=(1, 1, 1, 1)), 16, (3, 3), padding=(1, 1, 1, 1))
     shapes, depths = Shapes(net.build()), []
-    for rams in (56, 40, 28):
+    for rams in (56, 44, 36):
         device = dataclasses.replace(board.device, rams=rams)
         memory = board.memory.external(100e6)
         found = compiled_outside(shapes, (8, 8), device, memory, board.link)
@@ -86,7 +86,7 @@ def test_less_block_ram_means_a_smaller_memory_inside(board):
     assert depths == sorted(depths, reverse=True)
     assert depths[0] > depths[-1]
     with pytest.raises(DoesNotFit, match="8x8 leaves lfe5u-25f no block RAM"):
-        compiled_outside(shapes, (8, 8), dataclasses.replace(board.device, rams=4), memory, board.link)
+        compiled_outside(shapes, (8, 8), dataclasses.replace(board.device, rams=16), memory, board.link)
 
 
 def test_limits_of_the_users_are_kept(board, large):
