@@ -111,8 +111,13 @@ def _depths(config: ArrayConfig, limits: Mapping[str, int], device: Device, kind
 def _sized(config: ArrayConfig, words: int, limits: Mapping[str, int]) -> ArrayConfig:
     """The hardware with an activation memory of so many words, in two halves, and buffers as the limits have them."""
     first, _ = halves(None, words) or (0, words)
-    buffers = {name: limits[name] for name in BUFFERS}
-    return replace(config, **buffers, activation_depth=words, half_depth=first)
+    return replace(
+        config,
+        weight_depth=limits["weight_depth"],
+        parameter_depth=limits["parameter_depth"],
+        activation_depth=words,
+        half_depth=first,
+    )
 
 
 def _ram_fits(config: ArrayConfig, device: Device, kind: LinkKind, contents: Contents | None = None) -> bool:

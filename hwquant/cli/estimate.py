@@ -19,7 +19,9 @@ from hwquant.errors import HwquantError
 if TYPE_CHECKING:
     from hwquant.boards.asic import Library
     from hwquant.boards.families.family import Device
+    from hwquant.program.external import ExternalMemory
     from hwquant.program.program import Program
+    from hwquant.qgraph import QGraph
 
 LABELS = {
     "lut": "LUT",
@@ -207,6 +209,40 @@ def with_timing(program: Program, changes: dict[str, int] | int) -> Program:
     )
 
 
+def with_doubled(qgraph: QGraph, program: Program) -> dict[str, int]:
+    """Cycles of a network with twice of one thing that external memory goes through, by what that is.
+
+    Raises
+    ------
+    HwquantError
+        The program has no external memory.
+    """
+    from hwquant.program.compiler import compile_network
+    from hwquant.program.cycles import timing
+    from hwquant.program.limits import EXTERNAL_BITS
+
+    memory, config = program.memory, program.config
+    if memory is None:
+        raise HwquantError("--doubled is for a build with external memory; this one has all inside")
+    depths = ("activation_depth", "weight_depth", "parameter_depth", "accumulator_depth")
+    limits = {name: getattr(config, name) for name in depths}
+
+    def cycles(external: ExternalMemory, **changes: int) -> int:
+        offset = "auto" if config.offset == "none" else config.offset
+        return timing(
+            compile_network(qgraph, config.array, offset=offset, limits=limits | changes, external=external)
+        ).cycles
+
+    found = {}
+    wide = 2 * memory.data_bits
+    if wide in EXTERNAL_BITS:
+        found[f"a port of {wide} bits"] = cycles(dataclasses.replace(memory, data_bits=wide))
+    for name, what in (("activation_depth", "an activation memory"), ("weight_depth", "a weight memory")):
+        words = 2 * limits[name]
+        found[f"{what} of {words:,} words"] = cycles(memory, **{name: words})
+    return found
+
+
 @click.command()
 @click.argument("build", type=click.Path(path_type=Path), metavar="BUILD/")
 @click.option(
@@ -228,12 +264,19 @@ def with_timing(program: Program, changes: dict[str, int] | int) -> Program:
     help="Of a build with external memory: cycles with a memory that serves so, such as latency=30,gap=2,outstanding=4,"
     "refresh_interval=780,refresh_cycles=12; what is not named is as compiled for.",
 )
+@click.option(
+    "--doubled",
+    is_flag=True,
+    help="Of a build with external memory: cycles with a port of twice the width, and with memories inside of twice "
+    "the depth; compiled for (seconds to minutes).",
+)
 @json_option
 def estimate(
     build: Path,
     target: str | None,
     synthesize: bool,
     memory_timing: dict[str, int] | int | None,
+    doubled: bool,
     as_json: bool,
 ) -> None:
     """Cycles, utilization and memories of BUILD, layer by layer.
@@ -247,11 +290,16 @@ def estimate(
     if synthesize and target is None:
         raise HwquantError("--synthesize needs a target, such as --target ecp5-85k")
     loaded = load_build(build)
-    report = loaded.report
+    program = loaded.program
     if memory_timing is not None:
-        report = make_report(with_timing(loaded.program, memory_timing))
+        program = with_timing(program, memory_timing)
+    report = loaded.report if memory_timing is None else make_report(program)
     content = report.to_json()
     lines: list[RenderableType] = [layer_table(report), *external_tables(report), hardware_table(report)]
+    if doubled:
+        found = with_doubled(loaded.qgraph, program)
+        content["external"]["doubled"] = found
+        lines += [f"{name}: {cycles:,} cycles instead of {report.cycles:,}" for name, cycles in found.items()]
     if target is not None:
         result, more = on_target(loaded.program, target, synthesize)
         content["target"] = result

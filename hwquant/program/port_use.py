@@ -70,13 +70,14 @@ def port_use(program: Program, times: Timing) -> tuple[LayerUse, ...]:
     rows: dict[tuple[str, ...], list[int]] = {}
     for number, layer in enumerate(program.layers):
         rows.setdefault(layer.covers, []).append(number)
-    moved, last = Counter[tuple[int, str]](), len(program.layers) - 1
+    moved: Counter[tuple[int, str]] = Counter()
+    stalled: Counter[tuple[int, str]] = Counter()
+    last = len(program.layers) - 1
     size = program.config.external_bits // 8
-    for layer, kind, beats in _owners(program):
-        moved[min(layer, last), KINDS[kind]] += size * beats
-    stalled = Counter[tuple[int, str]]()
-    for (layer, number), cycles in times.stalls.items():
-        stalled[min(layer, last), KINDS[MoveKind(number)]] += cycles
+    for owner, kind, beats in _owners(program):
+        moved[min(owner, last), KINDS[kind]] += size * beats
+    for (waiting, what), cycles in times.stalls.items():
+        stalled[min(waiting, last), KINDS[MoveKind(what)]] += cycles
     return tuple(
         LayerUse(
             covers=covers,

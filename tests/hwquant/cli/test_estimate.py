@@ -114,3 +114,20 @@ def test_the_memorys_timing_may_be_said_anew(hwquant, network, build, tmp_path):
     hwquant("estimate", folder, "--memory-timing", "3").fails("takes values by name")
     hwquant("estimate", folder, "--memory-timing", "gap=9").fails("gap of a memory must be 0..8, not 9")
     hwquant("estimate", build, "--memory-timing", "gap=1").fails("this one has all inside")
+
+
+def test_what_twice_the_width_or_depth_would_bring_is_compiled(hwquant, network, build, tmp_path):
+    folder = tmp_path / "outside"
+    options = ("--array", "4x4", "--external", "axi16", "--weight-depth", 64, "--activation-depth", 128)
+    assert hwquant("compile", network, *options, "-o", folder).status == 0
+    estimated = hwquant("estimate", folder, "--doubled", "--json").json
+    doubled = estimated["external"]["doubled"]
+    assert list(doubled) == [
+        "a port of 32 bits",
+        "an activation memory of 256 words",
+        "a weight memory of 128 words",
+    ]
+    assert doubled["a port of 32 bits"] < estimated["cycles"]
+    assert load_build(folder).report.cycles == estimated["cycles"], "the build is as it was"
+    assert "a port of 32 bits: " in hwquant("estimate", folder, "--doubled").stdout
+    hwquant("estimate", build, "--doubled").fails("this one has all inside")

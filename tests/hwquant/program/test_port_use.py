@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from hwquant_testing.banded_networks import inverted_residuals
 from hwquant_testing.random_features import Features
 from hwquant_testing.random_networks import random_qgraph
 
@@ -15,11 +16,14 @@ from hwquant.program.port_use import LayerUse, port_use
 LIMITS = {"weight_depth": 24, "parameter_depth": 16, "activation_depth": 110}
 
 
-@pytest.fixture(scope="module", params=[2, 3])
+@pytest.fixture(scope="module", params=["random", "residuals"])
 def program(request):
-    qgraph = random_qgraph(np.random.default_rng(request.param), Features(layers=(1, 3)))
     memory = ExternalMemory(16, timing=MemoryTiming(latency=60, gap=3, outstanding=1))
-    return compile_network(qgraph, (4, 4), external=memory, limits=LIMITS)
+    if request.param == "random":
+        qgraph, limits = random_qgraph(np.random.default_rng(2), Features(layers=(1, 3))), LIMITS
+    else:
+        qgraph, limits = inverted_residuals(), {"activation_depth": 256, "weight_depth": 100}
+    return compile_network(qgraph, (4, 4), external=memory, limits=limits)
 
 
 def test_every_byte_and_every_stalled_cycle_is_some_layers(program):
