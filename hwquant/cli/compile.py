@@ -16,7 +16,7 @@ from hwquant.progress import Progress
 
 if TYPE_CHECKING:
     from hwquant.boards.board import Board
-    from hwquant.boards.fit import Fit
+    from hwquant.boards.candidate import Fit
     from hwquant.boards.outside import ExternalChoice
     from hwquant.boards.shapes import Shapes
     from hwquant.program.external import ExternalMemory

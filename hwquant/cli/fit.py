@@ -16,7 +16,7 @@ from hwquant.cli.compile import pack_input_option
 from hwquant.cli.progress import progress
 
 if TYPE_CHECKING:
-    from hwquant.boards.fit import Candidate, Fit
+    from hwquant.boards.candidate import Candidate, Fit
     from hwquant.boards.outside import ExternalChoice
     from hwquant.program.raw_choice import PackInput
 
