@@ -137,6 +137,8 @@ class Fit:
         Number of compiled arrays that fit.
     shapes : int
         Number of arrays that there are.
+    memory : str, default ""
+        Name of the board's memory; empty where it has none.
     """
 
     board: str
@@ -147,6 +149,7 @@ class Fit:
     compiled: int
     fitting: int
     shapes: int
+    memory: str = ""
 
     @property
     def fits(self) -> bool:
@@ -186,8 +189,16 @@ class Fit:
             resource=worst.resource,
             needed=worst.needed,
             available=worst.allowed,
-            remedy=advice(self.chosen),
+            remedy=self._advice,
         )
+
+    @property
+    def _advice(self) -> str:
+        """What would make the network fit."""
+        text = _advice(self.chosen)
+        if self.memory and not self.chosen.outside and self.chosen.arrays == 1:
+            text += f", or let the board's {self.memory} take part (hwquant compile --external auto)"
+        return text
 
     @property
     def reason(self) -> str:
@@ -197,7 +208,7 @@ class Fit:
             return (
                 f"{chosen.shape} does not fit {self.device}: it needs {shortage(chosen.needs)}; "
                 + ("leave out --array for the fastest one that fits, or else: " if self.shapes == 1 else "")
-                + advice(chosen)
+                + self._advice
             )
         if chosen.outside:
             bits = chosen.outside.memory.data_bits
@@ -226,7 +237,6 @@ ADVICE = {
 """What helps where something else is scarce."""
 
 
-def advice(candidate: Candidate) -> str:
-    """What would make a network fit that does not."""
+def _advice(candidate: Candidate) -> str:
     remedy = ADVICE.get(candidate.worst.resource) or SMALLER.get(candidate.largest_memory)
     return f"{remedy}, or take a larger board" if remedy else "take a larger board"

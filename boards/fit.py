@@ -259,6 +259,7 @@ def _answer(
         compiled=max(1, len(compiled)),
         fitting=sum(item.fits for item in compiled) if compiled else int(chosen.fits),
         shapes=shapes,
+        memory=board.memory.name if board.memory else "",
     )
 
 
