@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -109,14 +109,19 @@ class Contents:
 
     @classmethod
     def of_program(cls, program: Program) -> Contents:
-        """The contents of a compiled network's memories."""
+        """The contents of a compiled network's memories; those that external memory fills are not known."""
         images = {
             "program": () if program.config.program_half else program.words,
             "weights": program.weight_image,
             "parameters": program.parameter_image,
             "tables": program.table_image,
         }
-        return cls.of_images(program.config, images)
+        if not program.config.external_bits:
+            return cls.of_images(program.config, images)
+        known = cls.of_images(program.config, {**images, "weights": (), "parameters": ()})
+        names = ("weights", "weights_table", "parameters", "parameters_table", "shift")
+        anything = cls.of(program.config)
+        return replace(known, **{name: getattr(anything, name) for name in names})
 
 
 def _changing(words: Sequence[int], depth: int) -> int:

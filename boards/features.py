@@ -31,7 +31,7 @@ from hwquant.rtl_templates.sdram_chips import SDRAMS
 PARTS = {
     *("array", "array.pe", "collector", "collector.accumulator", "collector.requantize", "weights", "memory"),
     *("feed", "streamer", "sequencer", "dispatcher", "parameter_reader", "writer", "host", "registers"),
-    *("host.packer", "banks"),
+    *("host.packer", "banks", "mover"),
 }
 """Parts of the accelerator; what is in none of them is in the part "top", or "link" around the accelerator."""
 
@@ -150,6 +150,8 @@ def features_of(facts: Facts, config: ArrayConfig, family: Family, contents: Con
                 sums[key] = sums.get(key, 0.0) + count * value * share
     if config.product_bits:
         parts.setdefault("top", Features()).lut[KNOWN] = product_luts(config)
+    if "mover" in parts:  # which no fit has seen yet: a LUT for each bit
+        parts["mover"].lut = {KNOWN: sum(parts["mover"].lut.values())}
     for name in ("taps", "entries"):  # before the elements: a netlist names them as the one or the other
         parts["array.pe"].lut[name] = parts["array"].lut.get(name, 0.0)
     return parts

@@ -11,19 +11,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hwquant.boards.board import Board
+from hwquant.boards.candidate import Candidate, Fit, Outside
 from hwquant.boards.clock_estimate import ClockEstimate, estimate_clock
 from hwquant.boards.families.family import Device
-from hwquant.boards.needs import Need, needs, shortage, worst
+from hwquant.boards.needs import Need, needs, worst
+from hwquant.boards.outside import ExternalChoice, board_memory, compiled_outside, promising
 from hwquant.boards.shapes import TYPICAL, Shapes, regular
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
-from hwquant.link.rate import LinkTime
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.config import ArrayConfig
+from hwquant.program.external import ExternalMemory
 from hwquant.program.memories import memory_bits
-from hwquant.program.sides import Array, array_name, short_array, whole_array
+from hwquant.program.sides import Array, whole_array
 from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
 
@@ -37,193 +38,18 @@ MODEST = {"activation": 1 << 14, "weight": 1 << 16}
 """Bits of the memories in what is called the largest array of a board: a small convolutional network."""
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A network on an array.
-
-    Attributes
-    ----------
-    arrays : int
-        Arrays that share instructions and weights.
-    rows, columns : int
-        Shape of each.
-    offset : str
-        Where integer offsets are added: "edge" or "sum".
-    cycles : int
-        Clock cycles of one inference.
-    frame_cycles : int
-        Clock cycles from the beginning of one inference to that of the next, host transfers included.
-    utilization : float
-        Multiplications of use, divided by ``arrays * rows * columns * cycles``.
-    clock : ClockEstimate
-        The clock that routing is estimated to find.
-    link : LinkTime
-        What one inference takes on the board's host link.
-    largest_memory : str
-        Name of the accelerator's largest memory, mostly "weight" or "activation".
-    needs : tuple of Need
-        What it takes of the device, one for each resource.
-    """
-
-    arrays: int
-    rows: int
-    columns: int
-    offset: str
-    cycles: int
-    frame_cycles: int
-    utilization: float
-    clock: ClockEstimate
-    link: LinkTime
-    largest_memory: str
-    needs: tuple[Need, ...]
-
-    @property
-    def worst(self) -> Need:
-        """The scarcest resource."""
-        return worst(self.needs)
-
-    @property
-    def fits(self) -> bool:
-        """Whether every resource is enough."""
-        return self.worst.excess <= 1
-
-    @property
-    def milliseconds(self) -> float:
-        """Time of one inference in ms, at the estimated clock."""
-        return self.cycles / (self.clock.megahertz * 1e3)
-
-    @property
-    def array(self) -> Array:
-        """The array, as the compiler has it."""
-        return short_array(self.arrays, self.rows, self.columns)
-
-    @property
-    def shape(self) -> str:
-        """The array as the command line has it, such as 8x8."""
-        return array_name(self.array)
-
-
-@dataclass(frozen=True)
-class Fit:
-    """Which array a network gets on a board.
-
-    Attributes
-    ----------
-    board : str
-        Name of the board.
-    device : str
-        Name of its device.
-    link : str
-        The board's host link.
-    chosen : Candidate
-        The fastest array that fits; where none does, the one that is closest to it, or the one asked for.
-    runner_up : Candidate or None
-        The array that would be faster and is closest to fitting, if there is one.
-    compiled : int
-        Number of arrays that were compiled.
-    fitting : int
-        Number of compiled arrays that fit.
-    shapes : int
-        Number of arrays that there are.
-    """
-
-    board: str
-    device: str
-    link: str
-    chosen: Candidate
-    runner_up: Candidate | None
-    compiled: int
-    fitting: int
-    shapes: int
-
-    @property
-    def fits(self) -> bool:
-        """Whether the network fits."""
-        return self.chosen.fits
-
-    @property
-    def clock_mhz(self) -> float:
-        """The estimated clock in MHz; what routing reaches is known after ``hwquant build``."""
-        return self.chosen.clock.megahertz
-
-    @property
-    def core_frames_per_second(self) -> float:
-        """Inferences in a second at the estimated clock, where input is always there and output taken at once."""
-        return self.clock_mhz * 1e6 / self.chosen.frame_cycles
-
-    @property
-    def frames_per_second(self) -> float:
-        """Inferences in a second that a host gets at most through the board's link, at the estimated clock."""
-        return self.chosen.link.frames_per_second(self.milliseconds / 1e3)
-
-    @property
-    def link_share(self) -> float:
-        """Share of an inference's time, 0 to 1, that the host link takes."""
-        return self.chosen.link.share(self.milliseconds / 1e3)
-
-    @property
-    def milliseconds(self) -> float:
-        """Time of one inference in ms, at the estimated clock."""
-        return self.chosen.milliseconds
-
-    def shortfall(self) -> DoesNotFit:
-        """The error for a caller that cannot go on where the network does not fit."""
-        worst = self.chosen.worst
-        return DoesNotFit(
-            self.reason,
-            resource=worst.resource,
-            needed=worst.needed,
-            available=worst.allowed,
-            remedy=_advice(self.chosen),
-        )
-
-    @property
-    def reason(self) -> str:
-        """Why this array was chosen, or why none fits, in one line."""
-        chosen, runner_up = self.chosen, self.runner_up
-        if not self.fits:
-            return (
-                f"{chosen.shape} does not fit {self.device}: it needs {shortage(chosen.needs)}; "
-                + ("leave out --array for the fastest one that fits, or else: " if self.shapes == 1 else "")
-                + _advice(chosen)
-            )
-        if self.shapes == 1:
-            return f"{chosen.shape} fits {self.device}"
-        text = f"{chosen.shape} is the fastest of {self.shapes} shapes: {self.fitting} of {self.compiled} compiled fit"
-        if runner_up:
-            lacking = shortage(runner_up.needs)
-            text += f"; {runner_up.shape} would take {runner_up.milliseconds:.3f} ms, but needs {lacking}"
-        return text
-
-
-SMALLER = {
-    "weight": "weights of fewer bits or pruned tiles need less memory (hwquant quantize --bits 4, hwquant prune)",
-    "activation": "a smaller input or activations of fewer bits need less memory",
-}
-"""What helps where RAM is scarce, by the memory that takes most of it."""
-
-ADVICE = {
-    "lut": "weights and activations of fewer bits, or without offsets, need fewer LUTs",
-    "cell": "weights and activations of fewer bits, or without offsets, need fewer LUTs and flip-flops",
-    "ff": "weights and activations of fewer bits need fewer flip-flops",
-    "dsp": "shift-only scales need no multiplier besides those of the array",
-}
-"""What helps where something else is scarce."""
-
-
-def _advice(candidate: Candidate) -> str:
-    remedy = ADVICE.get(candidate.worst.resource) or SMALLER.get(candidate.largest_memory)
-    return f"{remedy}, or take a larger board" if remedy else "take a larger board"
-
-
 def choose_array(
     network: QGraph | Shapes,
     board: Board,
     array: Array | None = None,
     *,
+    external: ExternalChoice = "none",
     progress: Progress | None = None,
 ) -> Fit:
     """Choose an array for a network on a board, or judge a given one.
+
+    Where the board's memory takes part, a few arrays are compiled for: those that would be the fastest with nothing to
+    be moved.
 
     Parameters
     ----------
@@ -233,13 +59,15 @@ def choose_array(
         A board with a device.
     array : tuple of int, optional
         (rows, columns), or (arrays, rows, columns), to judge instead of choosing.
+    external : {"none", "auto", "axi", "axi16", "axi32", "axi64", "axi128"}
+        Whether the board's memory takes part: never, where the network does not fit without, or always.
     progress : Progress or None, optional
         Called with what is being done, the number of arrays compiled, and 0 for a total that nobody knows.
 
     Raises
     ------
     HwquantError
-        The board has no device, or the network cannot be compiled.
+        The board has no device, or no such memory, or the network cannot be compiled.
     """
     shapes = network if isinstance(network, Shapes) else Shapes(network)
     device = board.device
@@ -248,8 +76,63 @@ def choose_array(
             f"the board {board.name!r} has no device that a network could fit; choose another",
             where=board.name,
         )
+    memory = board_memory(board, external)
+    if external == "auto" and memory:
+        inside = _fitting_inside(shapes, board, device, array, progress)
+        return inside or _outside(shapes, board, device, array, memory, progress)
+    if memory:
+        return _outside(shapes, board, device, array, memory, progress)
     if array:
         return _answer(board, _candidate(shapes, array, board, device), None, [], 1)
+    return _inside(shapes, board, device, progress)
+
+
+def _fitting_inside(
+    shapes: Shapes, board: Board, device: Device, array: Array | None, progress: Progress | None
+) -> Fit | None:
+    """What is chosen with all inside; None where it does not fit so."""
+    try:
+        guesses = [shapes.guess(array, device)] if array else list(shapes.rough(device).values())
+        if all(worst(needs(item, device, kind=board.link)).excess > HOPELESS for item in guesses):
+            return None
+        found = choose_array(shapes, board, array, progress=progress)
+    except DoesNotFit:
+        return None
+    return found if found.fits else None
+
+
+def _outside(
+    shapes: Shapes,
+    board: Board,
+    device: Device,
+    array: Array | None,
+    memory: ExternalMemory,
+    progress: Progress | None,
+) -> Fit:
+    """Choose an array, or judge a given one, for a network that uses the board's memory."""
+    arrays = [array] if array else list(promising(shapes, board, device, memory))
+    compiled, refused = list[Candidate](), list[HwquantError]()
+    for item in arrays:
+        if progress:
+            progress(f"compile for {board.name} with its memory", len(compiled), 0)
+        try:
+            compiled.append(_candidate(shapes, item, board, device, memory))
+        except (DoesNotFit, Unsupported) as error:
+            refused.append(error)
+    if not compiled and refused:
+        raise refused[0]
+    if not compiled:
+        raise DoesNotFit(
+            f"no array fits {device.name} beside memories for what comes from outside",
+            resource="lut",
+            remedy="a larger board",
+        )
+    chosen = min(compiled, key=lambda item: (max(1.0, item.worst.excess), *_merit(item)))
+    return _answer(board, chosen, None, compiled if not array else [], len(arrays))
+
+
+def _inside(shapes: Shapes, board: Board, device: Device, progress: Progress | None) -> Fit:
+    """Choose an array for a network whose tensors and weights are all inside."""
     rough, excess = shapes.rough(device), dict[Array, float]()
     compiled: list[Candidate] = []
     refused: list[HwquantError] = []
@@ -328,10 +211,15 @@ def _attempt(
         return []
 
 
-def _candidate(shapes: Shapes, shape: Array, board: Board, device: Device) -> Candidate:
-    item = shapes.compiled(shape, device)
+def _candidate(
+    shapes: Shapes, shape: Array, board: Board, device: Device, memory: ExternalMemory | None = None
+) -> Candidate:
+    if memory:
+        item = compiled_outside(shapes, shape, device, memory, board.link)
+    else:
+        item = shapes.compiled(shape, device)
     config, report = item.program.config, item.report
-    memory, used = memory_bits(config), needs(config, device, item.contents, kind=board.link)
+    bits, used = memory_bits(config), needs(config, device, item.contents, kind=board.link)
     return Candidate(
         arrays=config.arrays,
         rows=config.rows,
@@ -342,8 +230,9 @@ def _candidate(shapes: Shapes, shape: Array, board: Board, device: Device) -> Ca
         utilization=report.utilization,
         clock=_clock(board, device, used),
         link=board.link_time(item.program, board.target_mhz * 1e6),
-        largest_memory=max(memory, key=lambda name: memory[name]),
+        largest_memory=max(bits, key=lambda name: bits[name]),
         needs=used,
+        outside=Outside.of(report.external),
     )
 
 
@@ -370,6 +259,7 @@ def _answer(
         compiled=max(1, len(compiled)),
         fitting=sum(item.fits for item in compiled) if compiled else int(chosen.fits),
         shapes=shapes,
+        memory=board.memory.name if board.memory else "",
     )
 
 

@@ -60,15 +60,15 @@ class BoardMemory:
     pins: Mapping[str, Pin]
 
     def external(self, hertz: float) -> ExternalMemory:
-        """What the compiler may reckon with at a clock: the slowest that the memory is.
+        """What the compiler may reckon with at a clock: the slowest, and the quickest, that the memory is.
 
         Raises
         ------
         Unsupported
             The chip does not bear the clock.
         """
-        _, slowest = sdram_timings(self.chip, hertz, hertz / CLOCKS)
-        return ExternalMemory(self.chip.data_bits, self.chip.size, slowest)
+        quickest, slowest = sdram_timings(self.chip, hertz, hertz / CLOCKS)
+        return ExternalMemory(self.chip.data_bits, self.chip.size, slowest, quickest)
 
     def check(self, config: ArrayConfig, board: str) -> None:
         """Check that the memory is one that an accelerator has been made for.

@@ -15,11 +15,15 @@ from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.array_shape import PACKINGS
 from hwquant.program.compiler import Compilation, lowered_network
 from hwquant.program.config import ArrayConfig
+from hwquant.program.external import ExternalMemory
+from hwquant.program.moves import BUFFER, RING
 from hwquant.program.program import Program
 from hwquant.program.raw_choice import PackInput
 from hwquant.program.sides import Array
 from hwquant.program.sizing import DSP_OPERAND_BITS, OffsetChoice, Requirements
+from hwquant.program.traffic import Port, Work
 from hwquant.program.weight_format import weight_format
+from hwquant.program.widths import index_bits
 from hwquant.qgraph import QGraph
 from hwquant.report import Report, make_report
 
@@ -91,17 +95,47 @@ class Shapes:
         self.qgraph, self.offset, self.limits = qgraph, offset, dict(limits or {})
         self.pack_input: PackInput = pack_input
         self._layers = lowered_network(qgraph)
-        self._compiled: dict[tuple[Array, int], Compiled] = {}
+        self._compiled: dict[tuple[object, ...], Compiled] = {}
         self._rough: dict[int, dict[Array, ArrayConfig]] = {}
 
-    def compiled(self, shape: Array, device: Device) -> Compiled:
-        """Compile the network for an array, once; raises what the compiler raises."""
-        operand_bits = self._operand_bits(device)
-        key = shape, operand_bits
+    def compiled(
+        self,
+        shape: Array,
+        device: Device,
+        memory: ExternalMemory | None = None,
+        limits: Mapping[str, int] | None = None,
+    ) -> Compiled:
+        """Compile the network for an array, once; raises what the compiler raises.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            The array.
+        device : Device
+            The device, for the weights that its multipliers take.
+        memory : ExternalMemory, optional
+            The memory outside; None: all is inside.
+        limits : mapping of int, optional
+            Depths and widths of memories, in place of the network's.
+        """
+        operand_bits, limits = self._operand_bits(device), self.limits if limits is None else limits
+        key = shape, operand_bits, memory, tuple(sorted(limits.items()))
         if key not in self._compiled:
-            program = self._compilation(shape, operand_bits).program
+            program = self._compilation(shape, operand_bits, memory, limits).program
             self._compiled[key] = Compiled(program, make_report(program), Contents.of_program(program))
         return self._compiled[key]
+
+    def guess(self, shape: Array, device: Device, memory: ExternalMemory | None = None) -> ArrayConfig:
+        """Guess the configuration of one array, with external memory or without; raises what the compiler raises."""
+        return self._guess(shape, self._operand_bits(device), memory)
+
+    def rough_cycles(self, shape: Array, device: Device, memory: ExternalMemory) -> float:
+        """Estimate the cycles that the array takes, or all weights to come once where those are more."""
+        compilation = self._compilation(shape, self._operand_bits(device), memory)
+        array, layers = compilation.offered, range(len(compilation.mapped))
+        work, port = Work(compilation.mapped, array), Port.of(memory, array, BUFFER)
+        fetched = port.weights * sum(work.weights(number) for number in layers)
+        return max(fetched, sum(work.whole(number) for number in layers))
 
     def rough(self, device: Device) -> Mapping[Array, ArrayConfig]:
         """Guess the configuration of each of SHAPES and SEVERAL that can express the network, without compiling it.
@@ -142,15 +176,26 @@ class Shapes:
     def _operand_bits(self, device: Device) -> int:
         return DSP_OPERAND_BITS if self._narrow else device.operand_bits
 
-    def _compilation(self, shape: Array, operand_bits: int) -> Compilation:
+    def _compilation(
+        self,
+        shape: Array,
+        operand_bits: int,
+        memory: ExternalMemory | None = None,
+        limits: Mapping[str, int] | None = None,
+    ) -> Compilation:
         requirements = Requirements(
-            shape, self.offset, self.limits, operand_bits=operand_bits, pack_input=self.pack_input
+            shape,
+            self.offset,
+            self.limits if limits is None else limits,
+            operand_bits=operand_bits,
+            pack_input=self.pack_input,
+            external=memory,
         )
         return Compilation(self.qgraph, self._layers, requirements)
 
-    def _guess(self, shape: Array, operand_bits: int) -> ArrayConfig:
-        """The array with memories as deep as the sizes of tensors, weights and channels suggest."""
-        compilation = self._compilation(shape, operand_bits)
+    def _guess(self, shape: Array, operand_bits: int, memory: ExternalMemory | None = None) -> ArrayConfig:
+        """The array with memories as deep as the sizes of tensors, weights and channels suggest, or as buffers are."""
+        compilation = self._compilation(shape, operand_bits, memory, {} if memory else None)
         array, layers = compilation.needed, [item.layer for item in compilation.mapped]
         packed = replace(array, weight_packing=max(n for n in PACKINGS if n <= array.weight_bits))
         weights = sum(
@@ -166,6 +211,9 @@ class Shapes:
             "program_depth": LEAST_PROGRAM,
             "strip_bits": TYPICAL_STRIP_BITS if array.arrays > 1 else 0,
         }
+        if memory:
+            beats = 8 * memory.size // memory.data_bits
+            depths |= {"parameter_depth": RING, "external_address_bits": index_bits(beats)}
         return ArrayConfig.of(array, TYPICAL | depths)
 
 

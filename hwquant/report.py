@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hwquant.program.activity import activity
 from hwquant.program.config import ArrayConfig
-from hwquant.program.cycles import timing
+from hwquant.program.cycles import Timing, timing
+from hwquant.program.external import ExternalMemory
 from hwquant.program.memories import memory_bits
+from hwquant.program.port_use import KINDS, LayerUse, port_use
 from hwquant.program.program import Program
 from hwquant.program.sides import array_name, short_array
 
@@ -57,6 +61,68 @@ class LayerReport:
     weight_bytes: int
     rows_per_word: int
     rows_per_cycle: int
+
+
+@dataclass(frozen=True)
+class ExternalReport:
+    """What moves between the array and external memory, in numbers.
+
+    Attributes
+    ----------
+    memory : ExternalMemory
+        The memory: the report's cycles are those with its ``timing``.
+    least_cycles : int
+        Cycles of one inference with the quickest that the memory may be.
+    frame_cycles : int
+        Cycles from the beginning of one inference to that of the next.
+    products : int
+        Multiplications of the array in one inference, beside which the bytes are to be seen: a byte from outside costs
+        far more energy than one of them.
+    layers : tuple of LayerUse
+        The layers of the network.
+    """
+
+    memory: ExternalMemory
+    least_cycles: int
+    frame_cycles: int
+    products: int
+    layers: tuple[LayerUse, ...]
+
+    @property
+    def moved(self) -> Mapping[str, int]:
+        """Bytes that one inference moves, by kind."""
+        return {name: sum(layer.moved[name] for layer in self.layers) for name in KINDS.values()}
+
+    @property
+    def stalled(self) -> Mapping[str, int]:
+        """Cycles of one inference in which the array's program waits, by the kind of what is moved meanwhile."""
+        return {name: sum(layer.stalled[name] for layer in self.layers) for name in KINDS.values()}
+
+    @property
+    def in_use(self) -> float:
+        """Share of all cycles in which the port moves data, 0..1."""
+        return sum(self.moved.values()) / (self.memory.data_bits // 8 * self.frame_cycles)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give all numbers as plain JSON values."""
+        return {
+            "memory": self.memory.to_json(),
+            "least_cycles": self.least_cycles,
+            "moved_bytes": self.moved,
+            "stalled_cycles": self.stalled,
+            "port_in_use": self.in_use,
+            "products": self.products,
+            "layers": [
+                {
+                    "covers": list(layer.covers),
+                    "bands": layer.bands,
+                    "moved_bytes": dict(layer.moved),
+                    "stalled_cycles": dict(layer.stalled),
+                    "bound": layer.bound,
+                }
+                for layer in self.layers
+            ],
+        }
 
 
 @dataclass(frozen=True)
@@ -117,6 +183,8 @@ class Report:
         32 bits over configuration and images, as the hardware's register gives them.
     batch : int, default 1
         Samples that one inference computes.
+    external : ExternalReport, optional
+        What moves to and from external memory; None where there is none.
     """
 
     name: str
@@ -145,6 +213,7 @@ class Report:
     frame_bits: int
     checksum: int
     batch: int = 1
+    external: ExternalReport | None = None
 
     @property
     def array(self) -> str:
@@ -158,8 +227,11 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Give all numbers as plain JSON values."""
+        plain = dataclasses.asdict(dataclasses.replace(self, external=None))
+        del plain["external"]
         return {
-            **dataclasses.asdict(self),
+            **plain,
+            **({"external": self.external.to_json()} if self.external else {}),
             "layers": [{**dataclasses.asdict(layer), "covers": list(layer.covers)} for layer in self.layers],
         }
 
@@ -217,6 +289,20 @@ def make_report(program: Program) -> Report:
         frame_bits=config.frame_bits,
         checksum=program.checksum,
         batch=program.batch,
+        external=_external(program, times),
+    )
+
+
+def _external(program: Program, times: Timing) -> ExternalReport | None:
+    memory = program.memory
+    if memory is None:
+        return None
+    return ExternalReport(
+        memory=memory,
+        least_cycles=times.cycles if memory.exact else timing(program, memory.quickest).cycles,
+        frame_cycles=times.frame_cycles,
+        products=activity(program).products,
+        layers=port_use(program, times),
     )
 
 

@@ -134,7 +134,7 @@ def check(
     stalled : bool
         The host paused, so that the cycles from one frame to the next are not predicted.
     memory : MemoryTiming or None
-        When external memory served bursts; None: as the defaults say.
+        When external memory served bursts; None: as ``program.memory`` has it.
     paused : bool
         External memory paused at random, so that no cycles are predicted.
 

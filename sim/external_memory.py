@@ -41,7 +41,7 @@ def settings_of(timing: MemoryTiming, stall: int = 0, faulty: int | None = None)
 
 def settings(task: Task) -> list[int]:
     """The words of the memory ``settings`` for a task."""
-    return settings_of(task.memory or MemoryTiming(), task.memory_pauses)
+    return settings_of(task.memory or task.program.memory_timing, task.memory_pauses)
 
 
 def hardware(program: Program, chosen: Sequence[int] | None = None) -> Accelerator | WithMemory:

@@ -37,7 +37,7 @@ class SimulationOptions:
     stalls : Stalls or None, default None
         Pauses of the host; None: it never pauses.
     memory : MemoryTiming or None, default None
-        When external memory serves bursts; None: as :class:`~hwquant.program.external.MemoryTiming` has it.
+        When external memory serves bursts; None: as ``program.memory`` has it at the latest.
     memory_pauses : int, default 0
         In how many of 256 cycles each channel of external memory pauses at random, 0..255; then no cycles are
         predicted.

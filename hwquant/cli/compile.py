@@ -9,13 +9,15 @@ import click
 
 from hwquant.cli.common import Command, emit, json_option, write_report
 from hwquant.cli.progress import progress
-from hwquant.cli.tables import hardware_table, layer_table
-from hwquant.errors import HwquantError
+from hwquant.cli.tables import external_tables, hardware_table, layer_table
+from hwquant.errors import HwquantError, Unsupported
 from hwquant.program.limits import EXTERNAL_BITS
 from hwquant.progress import Progress
 
 if TYPE_CHECKING:
     from hwquant.boards.board import Board
+    from hwquant.boards.candidate import Fit
+    from hwquant.boards.outside import ExternalChoice
     from hwquant.boards.shapes import Shapes
     from hwquant.program.external import ExternalMemory
     from hwquant.program.raw_choice import PackInput
@@ -69,20 +71,24 @@ def external_option(command: Command) -> Command:
     """Add the option ``--external``."""
     return click.option(
         "--external",
-        default="none",
+        default="auto",
         show_default=True,
-        type=click.Choice(["none", *(f"axi{bits}" for bits in EXTERNAL_BITS)]),
-        help="An AXI4 port of so many bits to a memory outside, where weights and parameters lie, and tensors that "
-        "--activation-depth words do not hold; --weight-depth and --parameter-depth are then those of buffers, and "
-        "--program-depth of one, where the program is longer.",
+        type=click.Choice(["auto", "none", "axi", *(f"axi{bits}" for bits in EXTERNAL_BITS)]),
+        help="A memory outside, behind an AXI4 port of so many bits, where weights and parameters lie, and tensors "
+        "that --activation-depth words do not hold; --weight-depth, --parameter-depth and, where a program is longer, "
+        "--program-depth are then those of buffers. With a board the memory that it has; auto: where the network does "
+        "not fit without, and never without a board.",
     )(command)
 
 
 def external_memory(choice: str) -> ExternalMemory | None:
-    """The memory that a value of ``--external`` means."""
+    """The memory that a value of ``--external`` means where there is no board."""
     from hwquant.program.external import ExternalMemory
 
-    return None if choice == "none" else ExternalMemory(int(choice.removeprefix("axi")))
+    if choice in ("auto", "none"):
+        return None
+    width = choice.removeprefix("axi")
+    return ExternalMemory(int(width)) if width else ExternalMemory()
 
 
 @click.command()
@@ -120,7 +126,7 @@ def compile(
     board: str | None,
     batch: int,
     pack_input: PackInput,
-    external: str,
+    external: ExternalChoice,
     as_json: bool,
     **limits: int | None,
 ) -> None:
@@ -130,6 +136,7 @@ def compile(
     """
     from hwquant import hwq
     from hwquant.boards.board import load_board
+    from hwquant.boards.outside import compiled_outside
     from hwquant.boards.shapes import Shapes
     from hwquant.build import check_target, write_build
     from hwquant.program.batch import batched
@@ -140,27 +147,35 @@ def compile(
 
     fixed = parse_array(array) if array is not None else None
     target = load_board(board) if board else None
-    memory = external_memory(external)
-    if memory and target:
-        raise HwquantError(
-            "--external makes a core for a design of yours: compile without --board, for an --array"
+    memory = None if target else external_memory(external)
+    if target and target.device is None and external not in ("auto", "none"):
+        raise Unsupported(
+            f"the board {target.name} has no memory: compile for an --array, without --board",
+            where=target.name,
         )
+    if batch > 1:
+        external = _inside_alone(external)
     check_target(output)
     qgraph = hwq.load(network)
     given = {name: value for name, value in limits.items() if value is not None}
     lines = []
     with progress() as track:
-        shape = fixed
+        shape, program = fixed, None
         if target is not None and (fixed is None or target.device is not None):
             shapes = Shapes(batched(qgraph, batch), offset=offset, limits=given, pack_input=pack_input)
-            shape, reason = _choose(shapes, target, fixed, track)
-            lines.append(reason)
+            found = _choose(shapes, target, fixed, external, track)
+            shape = found.chosen.array
+            lines.append(found.reason)
+            if found.chosen.outside and target.device:
+                program = compiled_outside(
+                    shapes, shape, target.device, found.chosen.outside.memory, target.link
+                ).program
         if shape is None:
             raise HwquantError("give --array RxC, or --board BOARD for the fastest array that fits it")
         track("compile", 0, 0)
         device = target.device if target else None
         operand_bits = device.operand_bits if device else DSP_OPERAND_BITS
-        program = compile_network(
+        program = program or compile_network(
             qgraph,
             shape,
             offset=offset,
@@ -171,7 +186,7 @@ def compile(
             external=memory,
         )
         # A board's array was chosen among all that fit it.
-        judged = fixed is not None and memory is None
+        judged = fixed is not None
         advice = judge_array(batched(qgraph, batch), program, given) if judged else ()
         track("write Verilog", 0, 0)
         build = write_build(qgraph, program, output)
@@ -181,6 +196,7 @@ def compile(
         as_json,
         {**build.report.to_json(), **paths},
         layer_table(build.report),
+        *external_tables(build.report),
         hardware_table(build.report),
         *lines,
         f"wrote {output}; the Verilog is {build.verilog}",
@@ -189,14 +205,25 @@ def compile(
     )
 
 
-def _choose(shapes: Shapes, board: Board, array: Array | None, track: Progress) -> tuple[Array, str]:
-    """The fastest array that fits the board, and why; raises where none does.
+def _inside_alone(external: ExternalChoice) -> ExternalChoice:
+    """What is left of the choice of a memory where several samples are computed side by side."""
+    if external not in ("auto", "none"):
+        raise Unsupported(
+            f"--batch and --external {external} do not go together: samples side by side are for weights inside"
+        )
+    return "none"
+
+
+def _choose(
+    shapes: Shapes, board: Board, array: Array | None, external: ExternalChoice, track: Progress
+) -> Fit:
+    """The fastest array that fits the board; raises where none does.
 
     An array that the user asks for is judged, and kept.
     """
     from hwquant.boards.fit import choose_array
 
-    found = choose_array(shapes, board, array, progress=track)
+    found = choose_array(shapes, board, array, external=external, progress=track)
     if array is None and not found.fits:
         raise found.shortfall()
-    return found.chosen.array, found.reason
+    return found

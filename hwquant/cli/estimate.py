@@ -12,13 +12,16 @@ from rich.console import RenderableType
 
 from hwquant.cli.common import emit, json_option
 from hwquant.cli.progress import progress
-from hwquant.cli.tables import hardware_table, layer_table
+from hwquant.cli.tables import external_tables, hardware_table, layer_table
+from hwquant.cli.types import ByName
 from hwquant.errors import HwquantError
 
 if TYPE_CHECKING:
     from hwquant.boards.asic import Library
     from hwquant.boards.families.family import Device
+    from hwquant.program.external import ExternalMemory
     from hwquant.program.program import Program
+    from hwquant.qgraph import QGraph
 
 LABELS = {
     "lut": "LUT",
@@ -185,6 +188,61 @@ def library_lines(result: dict[str, Any]) -> list[RenderableType]:
     return [*lines, memories, *(f"note: {note}" for note in result["notes"])]
 
 
+def with_timing(program: Program, changes: dict[str, int] | int) -> Program:
+    """The program with a memory of known timing: that which it was compiled for, but for changes by name.
+
+    Raises
+    ------
+    HwquantError
+        The program has no external memory, or it has no such timing.
+    """
+    from hwquant.program.external import MemoryTiming
+
+    if program.memory is None:
+        raise HwquantError("--memory-timing is for a build with external memory; this one has all inside")
+    names = [field.name for field in dataclasses.fields(MemoryTiming)]
+    if isinstance(changes, int) or not changes.keys() <= set(names):
+        raise HwquantError(f"--memory-timing takes values by name, such as latency=30: {', '.join(names)}")
+    known = dataclasses.replace(program.memory.timing, **changes)
+    return dataclasses.replace(
+        program, memory=dataclasses.replace(program.memory, timing=known, quickest=known)
+    )
+
+
+def with_doubled(qgraph: QGraph, program: Program) -> dict[str, int]:
+    """Cycles of a network with twice of one thing that external memory goes through, by what that is.
+
+    Raises
+    ------
+    HwquantError
+        The program has no external memory.
+    """
+    from hwquant.program.compiler import compile_network
+    from hwquant.program.cycles import timing
+    from hwquant.program.limits import EXTERNAL_BITS
+
+    memory, config = program.memory, program.config
+    if memory is None:
+        raise HwquantError("--doubled is for a build with external memory; this one has all inside")
+    depths = ("activation_depth", "weight_depth", "parameter_depth", "accumulator_depth")
+    limits = {name: getattr(config, name) for name in depths}
+
+    def cycles(external: ExternalMemory, **changes: int) -> int:
+        offset = "auto" if config.offset == "none" else config.offset
+        return timing(
+            compile_network(qgraph, config.array, offset=offset, limits=limits | changes, external=external)
+        ).cycles
+
+    found = {}
+    wide = 2 * memory.data_bits
+    if wide in EXTERNAL_BITS:
+        found[f"a port of {wide} bits"] = cycles(dataclasses.replace(memory, data_bits=wide))
+    for name, what in (("activation_depth", "an activation memory"), ("weight_depth", "a weight memory")):
+        words = 2 * limits[name]
+        found[f"{what} of {words:,} words"] = cycles(memory, **{name: words})
+    return found
+
+
 @click.command()
 @click.argument("build", type=click.Path(path_type=Path), metavar="BUILD/")
 @click.option(
@@ -199,21 +257,49 @@ def library_lines(result: dict[str, Any]) -> list[RenderableType]:
     is_flag=True,
     help="Run Yosys on the core for the target, and compare; for ASIC processes ABC and OpenSTA (minutes; kept).",
 )
+@click.option(
+    "--memory-timing",
+    type=ByName(int),
+    metavar="NAME=N,...",
+    help="Of a build with external memory: cycles with a memory that serves so, such as latency=30,gap=2,outstanding=4,"
+    "refresh_interval=780,refresh_cycles=12; what is not named is as compiled for.",
+)
+@click.option(
+    "--doubled",
+    is_flag=True,
+    help="Of a build with external memory: cycles with a port of twice the width, and with memories inside of twice "
+    "the depth; compiled for (seconds to minutes).",
+)
 @json_option
-def estimate(build: Path, target: str | None, synthesize: bool, as_json: bool) -> None:
+def estimate(
+    build: Path,
+    target: str | None,
+    synthesize: bool,
+    memory_timing: dict[str, int] | int | None,
+    doubled: bool,
+    as_json: bool,
+) -> None:
     """Cycles, utilization and memories of BUILD, layer by layer.
 
-    Exact, without simulating it.
+    Exact, without simulating it; with external memory, for one of known timing.
     """
     from hwquant.build import load_build
     from hwquant.program.idle import judge_array
+    from hwquant.report import make_report
 
     if synthesize and target is None:
         raise HwquantError("--synthesize needs a target, such as --target ecp5-85k")
     loaded = load_build(build)
-    report = loaded.report
+    program = loaded.program
+    if memory_timing is not None:
+        program = with_timing(program, memory_timing)
+    report = loaded.report if memory_timing is None else make_report(program)
     content = report.to_json()
-    lines: list[RenderableType] = [layer_table(report), hardware_table(report)]
+    lines: list[RenderableType] = [layer_table(report), *external_tables(report), hardware_table(report)]
+    if doubled:
+        found = with_doubled(loaded.qgraph, program)
+        content["external"]["doubled"] = found
+        lines += [f"{name}: {cycles:,} cycles instead of {report.cycles:,}" for name, cycles in found.items()]
     if target is not None:
         result, more = on_target(loaded.program, target, synthesize)
         content["target"] = result

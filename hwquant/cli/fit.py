@@ -16,7 +16,8 @@ from hwquant.cli.compile import pack_input_option
 from hwquant.cli.progress import progress
 
 if TYPE_CHECKING:
-    from hwquant.boards.fit import Fit
+    from hwquant.boards.candidate import Candidate, Fit
+    from hwquant.boards.outside import ExternalChoice
     from hwquant.program.raw_choice import PackInput
 
 DOES_NOT_FIT = 1
@@ -34,6 +35,13 @@ DOES_NOT_FIT = 1
     "--array", metavar="[Kx]RxC", help="Judge this array instead of choosing the fastest one that fits."
 )
 @pack_input_option
+@click.option(
+    "--external",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "none", "axi"]),
+    help="The board's memory, where it has one: where the network does not fit without, never, or always.",
+)
 @link_option
 @json_option
 @click.pass_context
@@ -43,6 +51,7 @@ def fit(
     board: str | None,
     array: str | None,
     pack_input: PackInput,
+    external: ExternalChoice,
     link: str,
     as_json: bool,
 ) -> None:
@@ -62,9 +71,9 @@ def fit(
     shapes = Shapes(hwq.load(network), pack_input=pack_input)
     with progress() as track:
         results = [
-            choose_array(shapes, item, shape, progress=track)
+            choose_array(shapes, item, shape, external=external, progress=track)
             for item in boards
-            if board or item.device is not None
+            if board or (item.device is not None and (item.memory or external != "axi"))
         ]
     if board:
         (result,) = results
@@ -126,7 +135,22 @@ def _lines(result: Fit) -> list[str]:
     rates = rates_line(
         result.core_frames_per_second, result.frames_per_second, result.link_share, result.link
     )
-    return [result.reason, *([speed, rates] if result.fits else [])]
+    return [result.reason, *([speed, *_external(chosen), rates] if result.fits else [])]
+
+
+def _external(chosen: Candidate) -> list[str]:
+    """A line on the memory of the board, where it takes part."""
+    use = chosen.outside
+    if use is None:
+        return []
+    return [
+        f"external memory: {use.moved_bytes:,} bytes an inference; data move in {use.in_use:.1%} of the cycles, the "
+        f"array waits for it in {use.stalled:,} cycles at most (with the quickest, {use.least_cycles:,} in all)"
+    ]
+
+
+def _memory(result: Fit) -> str:
+    return "with the board's memory" if result.chosen.outside else ""
 
 
 def _overview(results: list[Fit]) -> Table:
@@ -153,6 +177,10 @@ def _overview(results: list[Fit]) -> Table:
             *(speed if result.fits else [""] * len(speed)),
             shares.get("cell", shares["lut"]),
             *(shares[name] for name in ("dsp", "ram")),
-            Text("" if result.fits else f"too little {chosen.worst.resource.replace('_', ' ').upper()}"),
+            Text(
+                _memory(result)
+                if result.fits
+                else f"too little {chosen.worst.resource.replace('_', ' ').upper()}"
+            ),
         )
     return table

@@ -12,12 +12,20 @@ from hwquant.cli.common import emit, json_option, load_network
 from hwquant.cli.compile import external_memory, external_option, limit_options, offset_option
 from hwquant.cli.passes import build_passes, inspect_pass, network_passes
 from hwquant.cli.reading import Reading, reading_options
-from hwquant.cli.tables import hardware_table, history_lines, host_lines, layer_table, network_table
+from hwquant.cli.tables import (
+    external_tables,
+    hardware_table,
+    history_lines,
+    host_lines,
+    layer_table,
+    network_table,
+)
 from hwquant.describe import describe
 from hwquant.errors import HwquantError
 from hwquant.program.listing import PASSES
 
 if TYPE_CHECKING:
+    from hwquant.boards.outside import ExternalChoice
     from hwquant.program.listing import PassName
     from hwquant.program.sizing import OffsetChoice
 
@@ -47,7 +55,7 @@ def inspect(
     array: str | None,
     layer: str | None,
     offset: OffsetChoice,
-    external: str,
+    external: ExternalChoice,
     reading: Reading,
     as_json: bool,
     **limits: int | None,
@@ -58,7 +66,7 @@ def inspect(
     compiler makes of a .hwq file, or made for a build, on the way to a program.
     """
     given = {key: value for key, value in limits.items() if value is not None}
-    hardware = array is not None or offset != "auto" or bool(given) or external != "none"
+    hardware = array is not None or offset != "auto" or bool(given) or external not in ("auto", "none")
     if name is None and (hardware or layer is not None):
         raise HwquantError(
             "--array, --layer, --offset, --external and the limits of memories are for a pass of the compiler: "
@@ -105,6 +113,7 @@ def _inspect_build(folder: Path, instructions: bool) -> tuple[dict[str, Any], li
         *host_lines(build.qgraph),
         *history_lines(result["network"]["history"]),
         layer_table(report),
+        *external_tables(report),
         hardware_table(report),
     ]
     if instructions:

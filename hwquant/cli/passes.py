@@ -50,13 +50,11 @@ def build_passes(folder: Path) -> Compilation:
     """
     from hwquant.build import load_build
     from hwquant.program.compiler import Compilation, lowered_network
-    from hwquant.program.external import ExternalMemory
     from hwquant.program.sizing import Requirements
 
     build = load_build(folder)
     config = build.program.config
-    memory = ExternalMemory(config.external_bits) if config.external_bits else None
-    requirements = Requirements(config.array, config=config, external=memory)
+    requirements = Requirements(config.array, config=config, external=build.program.memory)
     passes = Compilation(build.qgraph, lowered_network(build.qgraph), requirements)
     if passes.program.checksum != build.program.checksum:
         raise HwquantError(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +17,7 @@ from hwquant.printable import printable
 from hwquant.qgraph import QGraph
 
 if TYPE_CHECKING:
-    from hwquant.report import Report
+    from hwquant.report import LayerReport, Report
 
 _COLUMNS = {
     "name": "layer",
@@ -156,7 +157,7 @@ def layer_table(report: Report) -> Group:
     table.add_column("layer")
     for heading in ("cycles", "MACs", "tiles", "skipped", "ideal", "utilization", "weight bytes"):
         table.add_column(heading, justify="right")
-    for layer in report.layers:
+    for layer in _layer_rows(report):
         table.add_row(
             Text(" + ".join(layer.covers) or layer.name),
             f"{layer.cycles:,}",
@@ -179,6 +180,62 @@ def layer_table(report: Report) -> Group:
         f"{report.weight_bytes:,}",
     )
     return Group(Text(f"{report.name} on {report.array}"), table)
+
+
+def _layer_rows(report: Report) -> list[LayerReport]:
+    """The layers of a report; bands of a layer of the network as one."""
+    if report.external is None:
+        return list(report.layers)
+    rows: dict[tuple[str, ...], list[LayerReport]] = {}
+    for layer in report.layers:
+        rows.setdefault(layer.covers, []).append(layer)
+    return [_together(layers, report) for layers in rows.values()]
+
+
+def _together(layers: Sequence[LayerReport], report: Report) -> LayerReport:
+    """What bands of a layer are together."""
+    names = ("cycles", "macs", "useful_macs", "tiles", "tiles_skipped", "ideal_cycles", "weight_bytes")
+    sums = {name: sum(getattr(layer, name) for layer in layers) for name in names}
+    area = report.arrays * report.rows * report.columns
+    return replace(layers[0], **sums, utilization=sums["useful_macs"] / (area * sums["cycles"]))
+
+
+def external_tables(report: Report) -> list[RenderableType]:
+    """What external memory has to do with a report: a table of layers, and lines on all of them; else nothing."""
+    external = report.external
+    if external is None:
+        return []
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("layer")
+    for heading in ("bands", "weights", "parameters", "loaded", "stored", "stalled"):
+        table.add_column(heading, justify="right")
+    table.add_column("bound by")
+    for layer in external.layers:
+        table.add_row(
+            Text(printable(" + ".join(layer.covers))),
+            f"{layer.bands:,}",
+            *(f"{count:,}" for count in layer.moved.values()),
+            f"{sum(layer.stalled.values()):,}",
+            layer.bound,
+        )
+    table.add_section()
+    moved, stalled = external.moved, sum(external.stalled.values())
+    table.add_row("one inference", "", *(f"{count:,}" for count in moved.values()), f"{stalled:,}", "")
+    memory = external.memory
+    waits = ", ".join(f"{count:,} for {name}" for name, count in external.stalled.items() if count)
+    lines = [
+        f"external memory, {memory.data_bits} bits: {sum(moved.values()):,} bytes an inference, beside "
+        f"{external.products:,} multiplications; data move in {external.in_use:.1%} of the cycles",
+        f"the array waits for it {stalled / report.cycles:.1%} of the time"
+        + (f" ({waits})" if waits else ""),
+    ]
+    if not memory.exact:
+        bounds = f"{external.least_cycles:,} to {report.cycles:,} cycles"
+        lines.append(
+            f"when it serves is known between bounds: {bounds}, from the quickest ({memory.quickest}) to the slowest "
+            f"({memory.timing}); hwquant estimate --memory-timing says others"
+        )
+    return [Text("to and from external memory, in bytes and cycles"), table, *lines]
 
 
 def hardware_table(report: Report) -> Table:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hwquant.boards.board import Board
-from hwquant.boards.fit import Candidate, choose_array, fitting_arrays
+from hwquant.boards.candidate import Candidate
+from hwquant.boards.fit import choose_array, fitting_arrays
 from hwquant.boards.shapes import Shapes
 from hwquant.errors import Unsupported
 from hwquant.optimize.options import Goal

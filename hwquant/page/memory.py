@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hwquant.build import Build
 from hwquant.describe import times
 from hwquant.page.passes import LayerPass
+from hwquant.program.external import BURST
+from hwquant.program.isa import MoveKind, Opcode
+from hwquant.program.moving import move_beats
+from hwquant.program.program import Program
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,12 @@ def memory_map(build: Build, passes: tuple[LayerPass, ...]) -> tuple[Span, ...]:
     """Find from when to when every stored tensor is needed, in order of appearance.
 
     A tensor is needed from the beginning of the pass that writes it (or of the inference) to the end of the last pass
-    that reads it; an output is needed to the end of the inference. Where tensors come and go piece by piece, what is
-    needed when is the compiler's plan to say, and the map is empty.
+    that reads it; an output is needed to the end of the inference. Where tensors come and go piece by piece, a piece
+    that the array writes is there until the array writes something else in its place; those that come from outside lie
+    between them, and are not shown.
     """
     if build.program.parts:
-        return ()
+        return _pieces(build, passes)
     inputs = {node.name: node.inputs for node in build.qgraph.nodes}
     reads = {
         item.report.name: {name for node in item.report.covers for name in inputs[node]} for item in passes
@@ -82,6 +88,85 @@ def memory_map(build: Build, passes: tuple[LayerPass, ...]) -> tuple[Span, ...]:
             )
         )
     return tuple(sorted(spans, key=lambda span: (span.begin, span.address)))
+
+
+def _pieces(build: Build, passes: tuple[LayerPass, ...]) -> tuple[Span, ...]:
+    """Where and when the pieces are that bands of layers write."""
+    program, finish = build.program, passes[-1].end
+    written = [(item, program.tensors[layer.tensor]) for item, layer in zip(passes, program.layers)]
+    spans: dict[str, Span] = {}
+    for number, (item, place) in enumerate(written):
+        after = place.address + place.room
+        ends = (
+            other.start
+            for other, next_place in written[number + 1 :]
+            if next_place.name != place.name
+            and next_place.address < after
+            and place.address < next_place.address + next_place.room
+        )
+        spans.setdefault(
+            place.name,
+            Span(
+                name=place.name,
+                shape=times(place.shape),
+                address=place.address,
+                words=place.room,
+                begin=item.start,
+                end=next(ends, finish),
+                writer=item.report.name,
+                readers=(),
+                output=False,
+            ),
+        )
+    return tuple(spans.values())
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of external memory.
+
+    Attributes
+    ----------
+    what : str
+        What it holds.
+    begin, size : int
+        Bytes from where the accelerator's part of the memory begins, and bytes of it.
+    """
+
+    what: str
+    begin: int
+    size: int
+
+
+def external_map(program: Program) -> tuple[Region, ...]:
+    """What lies where in external memory, in order; empty where there is none."""
+    config = program.config
+    if not config.external_bits:
+        return ()
+    size = config.external_bits // 8
+    weights = len(program.weights) * config.word_beats(config.columns * config.slot_bits)
+    parameters = -(-weights // BURST) * BURST
+    used = len(program.external_image)
+    activations = -(-used // BURST) * BURST
+    last = max(_ends(program), default=0)
+    regions = [
+        Region("weights", 0, weights * size),
+        Region("parameters", parameters * size, (used - parameters) * size),
+    ]
+    if last > activations:
+        regions.append(Region("activations", activations * size, (last - activations) * size))
+    return tuple(regions)
+
+
+def _ends(program: Program) -> Iterator[int]:
+    """The beats behind each move of activations."""
+    address = 0
+    for instruction in program.instructions:
+        values = instruction.values
+        if instruction.opcode is Opcode.EXTERNAL:
+            address = values["address"]
+        elif instruction.opcode is Opcode.MOVE and values["kind"] in (MoveKind.LOAD, MoveKind.STORE):
+            yield address + move_beats(program.config, values["kind"], values["count"])
 
 
 def occupancy(spans: tuple[Span, ...], depth: int, cycles: int) -> float:

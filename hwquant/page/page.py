@@ -12,7 +12,7 @@ from hwquant.build import PAGE, Build
 from hwquant.files import update_bytes
 from hwquant.history import history
 from hwquant.page.boards import board_results
-from hwquant.page.memory import memory_map, occupancy
+from hwquant.page.memory import external_map, memory_map, occupancy
 from hwquant.page.passes import passes
 from hwquant.page.record import Record, load_record
 from hwquant.printable import printable
@@ -83,6 +83,7 @@ def render(build: Build, record: Record) -> str:
             cycle_ticks=ticks(report.cycles),
             address_ticks=ticks(config.activation_depth),
             memories=_memories(build),
+            outside=external_map(build.program),
             boards=boards,
             best=next((item for item in boards if item.hertz), None),
             record=record,

@@ -27,6 +27,37 @@ REMEDY = {
 }
 
 
+OUTSIDE = ("activation_depth", "weight_depth", "parameter_depth")
+"""Memories whose words may come from outside, too."""
+
+
+def too_few(resource: str, needed: int, available: int, *, culprit: str = "", outside: bool) -> DoesNotFit:
+    """Make the error of a memory, or a width, that is too small for a network.
+
+    Parameters
+    ----------
+    resource : str
+        Name of the field of :class:`~hwquant.program.config.ArrayConfig`.
+    needed, available : int
+        Words, or bits.
+    culprit : str
+        What of the network needs so much.
+    outside : bool
+        Whether there is external memory already.
+    """
+    remedy = REMEDY[resource]
+    if resource in OUTSIDE and not outside:
+        remedy += ", or with external memory (--external axi64)"
+    return DoesNotFit(
+        f"the network does not fit: {resource} {needed} is needed{culprit}, {available} is available, "
+        f"{needed - available} too few; it would fit with {remedy}",
+        resource=resource,
+        needed=needed,
+        available=available,
+        remedy=remedy,
+    )
+
+
 def check_hardware(needed: ArrayShape, config: ArrayConfig) -> None:
     """Raise unless existing hardware can express what a network needs, its size apart."""
     names = (

@@ -30,7 +30,7 @@ from functools import cached_property
 
 import numpy as np
 
-from hwquant.errors import Unsupported, check_type
+from hwquant.errors import HwquantError, Unsupported, check_type
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.batch import batched
 from hwquant.program.config import ArrayConfig
@@ -133,6 +133,10 @@ def compile_network(
             f"array must be (rows, columns), such as (8, 8), or (arrays, rows, columns), not {array!r}"
         )
     requirements = Requirements(array, offset, dict(limits or {}), config, operand_bits, pack_input, external)
+    if batch > 1 and external:
+        raise HwquantError(
+            "a batch cannot have external memory: compile with batch 1, or with all weights inside"
+        )
     network = batched(qgraph, batch)
     return replace(Compilation(network, lowered_network(network), requirements).program, batch=batch)
 
@@ -421,4 +425,5 @@ class Compilation:
             tensors={name: item for name, item in tensors.items() if not item.packing},
             tables=self.tables.image,
             parts=self.plan.parts(self.needed.lanes) if self.plan else {},
+            memory=self.requirements.external,
         )

@@ -7,6 +7,7 @@ unless it waits. The recurrences are those of the dispatcher and the sequencer
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -37,14 +38,20 @@ class Timing:
         The share of each layer in ``cycles``, divided where a layer's first tile begins to stream.
     frame_cycles : int
         Cycles from the beginning of one inference to that of the next, with a host that never waits.
-    stalled : int, default 0
-        Cycles among ``cycles`` in which the sequencer waited for external memory.
+    stalls : mapping of int, default empty
+        Cycles among ``cycles`` in which the sequencer waited for external memory: by the number of the layer that it
+        then went on to (of all layers, where it went on to the output) and the kind of what was moved meanwhile.
     """
 
     cycles: int
     layers: tuple[int, ...]
     frame_cycles: int
-    stalled: int = 0
+    stalls: Mapping[tuple[int, int], int] = field(default_factory=dict)
+
+    @property
+    def stalled(self) -> int:
+        """Cycles among ``cycles`` in which the sequencer waited for external memory."""
+        return sum(self.stalls.values())
 
 
 @dataclass
@@ -65,8 +72,8 @@ class _Machine:
     lead: int = 0
     wait: int = 0
     external: int = 0
-    stalled: int = 0
-    stalled_before: int = 0  # the first output
+    layers: int = 0  # begun
+    stalls: Counter[tuple[int, int]] = field(default_factory=Counter)
     format: WeightFormat = field(default_factory=WeightFormat)
 
     @property
@@ -106,8 +113,10 @@ class _Machine:
 
     def _hold(self, until: int) -> None:
         """Execute an instruction, not before a cycle."""
-        self.stalled += max(0, until - (self.executed + 1))
-        self.executed = max(self.executed + 1, until)
+        begin = self.executed + 1
+        for kind, cycles in self.mover.between(begin, until):
+            self.stalls[self.layers, kind] += cycles
+        self.executed = max(begin, until)
 
     def tile(self, values: dict[str, int]) -> None:
         config = self.program.config
@@ -132,6 +141,7 @@ class _Machine:
         if values["source"] or values["layer"]:
             self.pending = start
         if values["layer"]:
+            self.layers += 1
             self.begun = start + self._first_output(values) + config.write_latency
         self.loaded, self.started, self.pixels, self.busy = load, start, self.count, True
 
@@ -174,25 +184,25 @@ def timing(program: Program, memory: MemoryTiming | None = None) -> Timing:
     program : Program
         The program, and its hardware.
     memory : MemoryTiming, optional
-        When external memory serves bursts, for a program that has one; None: as the defaults say.
+        When external memory serves bursts, for a program that has one; None: as ``program.memory`` has it.
     """
-    machine = _Machine(program, MoverModel(program.config, memory or MemoryTiming()))
+    machine = _Machine(program, MoverModel(program.config, memory or program.memory_timing))
     starts: list[int] = []
-    before, cycles = _execute(machine, program.instructions, starts)
+    before, cycles, stalls = _execute(machine, program.instructions, starts)
     begin = machine.next_inference()
     if program.config.external_bits:
         # What is before the input of the next inference meets the memory as this one leaves it.
         machine.mover.shift(begin)
         following = _Machine(program, machine.mover)
-        before, _ = _execute(following, program.instructions, [], only_input=True)
+        before, _, _ = _execute(following, program.instructions, [], only_input=True)
     edges = [0, *starts[1:], cycles]
     layers = tuple(end - begin for begin, end in pairwise(edges))
-    return Timing(cycles, layers, begin + before, machine.stalled_before)
+    return Timing(cycles, layers, begin + before, stalls)
 
 
 def _execute(
     machine: _Machine, instructions: tuple[Instruction, ...], starts: list[int], *, only_input: bool = False
-) -> tuple[int, int]:
+) -> tuple[int, int, dict[tuple[int, int], int]]:
     """Execute an inference.
 
     Parameters
@@ -212,9 +222,12 @@ def _execute(
         Cycles from the beginning of the inference to the last beat of its input.
     cycles : int
         From there to the first output.
+    stalls : dict of int
+        What :attr:`Timing.stalls` says of them.
     """
     program = machine.program
     before = cycles = 0
+    stalls: dict[tuple[int, int], int] = {}
     inputs = sum(item.opcode is Opcode.INPUT for item in instructions)
     for instruction in jobs(instructions):
         opcode, values = instruction.opcode, instruction.values
@@ -226,16 +239,16 @@ def _execute(
             machine.executed = 0 if values.get("early") else tail
             machine.shift(elapsed)
             starts[:] = [max(0, start - elapsed) for start in starts]
-            machine.stalled = 0
+            machine.stalls.clear()
             inputs -= 1
             if not inputs:
                 machine.mover.origin = 0
                 if only_input:
-                    return before, 0
+                    return before, 0, stalls
         elif opcode is Opcode.OUTPUT:
             begin = max(machine.executed + 1, machine.finished - 1)
             if not cycles:
-                cycles, machine.stalled_before = begin, machine.stalled
+                cycles, stalls = begin, dict(machine.stalls)
             machine.executed = begin + values["count"] + OUTPUT_CYCLES - 1
         elif opcode is Opcode.TILE:
             machine.tile(dict(values))
@@ -261,4 +274,4 @@ def _execute(
             machine.format = WeightFormat.of(1 << values["packing"], program.config)
         elif opcode is Opcode.EXTERNAL:
             machine.external = values["address"]
-    return before, cycles
+    return before, cycles, stalls

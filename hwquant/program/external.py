@@ -9,7 +9,10 @@ A word takes as many beats as it needs, least significant bits first, the last o
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from hwquant.errors import HwquantError
 from hwquant.program.limits import EXTERNAL_BITS
@@ -76,6 +79,11 @@ class MemoryTiming:
                     f"(refresh_interval is {self.refresh_interval})"
                 )
 
+    def __str__(self) -> str:
+        names = ["latency", "gap", "outstanding"]
+        names += ["refresh_interval", "refresh_cycles"] if self.refresh_interval else []
+        return ",".join(f"{name}={getattr(self, name)}" for name in names)
+
     def begin(self, earliest: int, beats: int) -> int:
         """The cycle in which a burst of so many beats begins that could in ``earliest`` but for refreshes."""
         if not self.refresh_interval:
@@ -85,9 +93,17 @@ class MemoryTiming:
         return max(earliest, after) if refresh > 0 else earliest
 
 
+QUICKEST = MemoryTiming(latency=1, gap=0, outstanding=64)
+"""A memory that never lets the port wait: no other takes fewer cycles."""
+
+
 @dataclass(frozen=True)
 class ExternalMemory:
     """The memory that a network may use beside the array's own.
+
+    When a memory serves bursts is often known between bounds alone: by the controller's choice of rows and refreshes,
+    or by others at the same memory. An inference takes as many cycles as it does with ``timing`` at most, and with
+    ``quickest`` at least; where both are the same, exactly so many.
 
     Attributes
     ----------
@@ -96,7 +112,9 @@ class ExternalMemory:
     size : int
         Bytes that there are.
     timing : MemoryTiming
-        When it serves bursts: what the compiler's choices, and predicted cycles, go by.
+        When it serves bursts at the latest: what the compiler's choices, and predicted cycles, go by.
+    quickest : MemoryTiming
+        When it serves them at the earliest.
 
     Raises
     ------
@@ -107,6 +125,7 @@ class ExternalMemory:
     data_bits: int = 64
     size: int = 1 << 28
     timing: MemoryTiming = field(default_factory=MemoryTiming)
+    quickest: MemoryTiming = QUICKEST
 
     def __post_init__(self) -> None:
         if self.data_bits not in EXTERNAL_BITS:
@@ -115,3 +134,18 @@ class ExternalMemory:
             )
         if not PAGE <= self.size <= 1 << 32:
             raise HwquantError(f"an external memory has {PAGE}..{1 << 32} bytes, not {self.size}")
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is known when it serves bursts."""
+        return self.timing == self.quickest
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name, as plain JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ExternalMemory:
+        """Make the object that :meth:`to_json` made plain."""
+        timings = {name: MemoryTiming(**values[name]) for name in ("timing", "quickest")}
+        return cls(**{**values, **timings})

@@ -39,8 +39,10 @@ def judge_array(
     Returns
     -------
     tuple of Advice
-        One piece of the kind "idle_array", or none.
+        One piece of the kind "idle_array", or none; none with external memory.
     """
+    if program.memory:
+        return ()  # which array is as fast hangs on the memory more than on what is idle
     arrays, sides = program.config.arrays, (program.config.rows, program.config.columns)
     known = {sides: timing(program).cycles}
 

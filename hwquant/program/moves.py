@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from hwquant.errors import DoesNotFit
 from hwquant.program.array_shape import ArrayShape
-from hwquant.program.available import REMEDY
+from hwquant.program.available import too_few
 from hwquant.program.config import LEAST_ADDRESS_BITS, ArrayConfig
 from hwquant.program.external import ExternalMemory
 from hwquant.program.fetched_tiles import Tiles, chunks, copies_apart, passes, split, stored_once
@@ -155,10 +155,12 @@ def with_moves(
     starts, real, unique = stored_once(found, weights)
     deepest = config.weight_depth if config else limits.get("weight_depth", max(2 * largest, BUFFER))
     depth = max(2, min(deepest, len(unique)))
-    _check("weight_depth", largest, deepest)
+    if largest > deepest:
+        raise too_few("weight_depth", largest, deepest, culprit=" for a tile", outside=True)
     ring = min(1 << index_bits(parameters), 1 << (limits.get("parameter_depth", RING).bit_length() - 1))
     ring = config.parameter_depth if config else max(2, ring)
-    _check("parameter_depth", shape.columns, ring)
+    if shape.columns > ring:
+        raise too_few("parameter_depth", shape.columns, ring, culprit=" for a tile", outside=True)
     most = max(largest, depth // PARTS)
     bounds = chunks(found, most)
     items = list(split(code, shape, bounds))
@@ -212,18 +214,6 @@ def external_address_bits(beats: int, memory: ExternalMemory, what: str = "") ->
             remedy="fewer or pruned weights",
         )
     return max(LEAST_ADDRESS_BITS, index_bits(beats))
-
-
-def _check(resource: str, needed: int, available: int) -> None:
-    if needed > available:
-        raise DoesNotFit(
-            f"the network does not fit: {resource} {needed} is needed for a tile, {available} is available; "
-            f"it would fit with {REMEDY[resource]}",
-            resource=resource,
-            needed=needed,
-            available=available,
-            remedy=REMEDY[resource],
-        )
 
 
 class _Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -39,12 +40,15 @@ class MoverModel:
         The cycle from which refreshes count.
     complete : list of int
         When each of the moves so far is complete.
+    kinds : list of int
+        What each of them moves.
     """
 
     config: ArrayConfig
     memory: MemoryTiming
     origin: int = 1 << 40
     complete: list[int] = field(default_factory=list)
+    kinds: list[int] = field(default_factory=list)
     _accepted: int = LONG_AGO  # the last address
     _end: int = LONG_AGO  # the last beat
     _served: list[int] = field(default_factory=list)  # when each of the latest bursts was complete
@@ -65,6 +69,14 @@ class MoverModel:
     def waited(self, moves: int) -> int:
         """The first cycle in which at most so many moves are not complete."""
         return self.complete[-1 - moves] + 1 if len(self.complete) > moves else LONG_AGO
+
+    def between(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
+        """Go through the kinds of the moves that one waits for between two cycles, each with its share of them."""
+        number = bisect_left(self.complete, begin)
+        while begin < end:
+            until = min(end, self.complete[number] + 1)
+            yield self.kinds[number], until - begin
+            begin, number = until, number + 1
 
     def move(self, queued: int, finished: int, kind: int, address: int, count: int) -> None:
         """Execute a move.
@@ -90,6 +102,7 @@ class MoverModel:
             served = self._burst(offered, data, length, store)
             offered = self._accepted + 2
         self.complete.append(served + 1)
+        self.kinds.append(kind)
         self._stores = store
 
     def _burst(self, offered: int, data: int, length: int, store: bool) -> int:

@@ -16,7 +16,7 @@ from hwquant.errors import HwquantError
 from hwquant.graph import Shape
 from hwquant.program.batch import all_together, apart
 from hwquant.program.config import ArrayConfig
-from hwquant.program.external import whole_bursts
+from hwquant.program.external import ExternalMemory, MemoryTiming, whole_bursts
 from hwquant.program.isa import Instruction, disassemble, program_bits
 from hwquant.program.layers import Destination
 from hwquant.program.layout import Placement, words_to_integers
@@ -133,6 +133,13 @@ class Program:
         Samples of an inference: pixels of each tensor, which then has no others.
     parts : mapping of Part, default empty
         What those of ``tensors`` are that are pieces of a tensor of the network, by name.
+    memory : ExternalMemory, optional
+        The memory outside that it was compiled for; None where there is none.
+
+    Raises
+    ------
+    HwquantError
+        The hardware's port is none to ``memory``.
     """
 
     name: str
@@ -149,6 +156,19 @@ class Program:
     tables: IntArray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     batch: int = 1
     parts: Mapping[str, Part] = field(default_factory=dict)
+    memory: ExternalMemory | None = None
+
+    def __post_init__(self) -> None:
+        bits = self.memory.data_bits if self.memory else 0
+        if bits != self.config.external_bits:
+            raise HwquantError(
+                f"the hardware's port to external memory has {self.config.external_bits} bits, not {bits}"
+            )
+
+    @property
+    def memory_timing(self) -> MemoryTiming:
+        """When the memory outside serves bursts at the latest; without one, of no account."""
+        return self.memory.timing if self.memory else MemoryTiming()
 
     @cached_property
     def instructions(self) -> tuple[Instruction, ...]:

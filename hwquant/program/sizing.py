@@ -11,7 +11,7 @@ import numpy as np
 
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.array_shape import OFFSET_MODES, ArrayShape, OffsetMode
-from hwquant.program.available import REMEDY, check_biases, check_hardware, check_limits
+from hwquant.program.available import check_biases, check_hardware, check_limits, too_few
 from hwquant.program.config import BIASES, LEAST_HALF, OPTIONAL, SIZES, ArrayConfig
 from hwquant.program.external import ExternalMemory
 from hwquant.program.layers import ArrayLayer
@@ -326,14 +326,8 @@ def size(
         )
         if available is not None and needed[name] > available:
             culprit = f" (layer {widest!r} in the worst case)" if name == "accumulator_bits" else ""
-            raise DoesNotFit(
-                f"the network does not fit: {name} {needed[name]} is needed{culprit}, {available} is available, "
-                f"{needed[name] - available} too few; it would fit with {REMEDY[name]}",
-                resource=name,
-                needed=needed[name],
-                available=available,
-                remedy=REMEDY[name],
-            )
+            outside = requirements.external is not None
+            raise too_few(name, needed[name], available, culprit=culprit, outside=outside)
     if requirements.config:
         check_biases(needed, requirements.config)
         return requirements.config

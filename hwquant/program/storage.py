@@ -7,8 +7,9 @@ it took: whatever changes an instruction, the images or the configuration raises
 Version 2 came with odd and ternary weights, narrow biases, lanes of more than 8 bits, and products; 3 with tables,
 inputs with several rows of a kernel in a word, and layers that write to every n-th pixel; 4 with batches; 5 with
 several arrays, inputs that the host sends as they are, a least shift, slots of more than 16 bits, and products in two
-stages; 6 with layers that overlap, and strips of inputs that the host sends as they are; 7 with external memory, whose
-image is an array besides; 8 with programs that come from there. What has none of it is written as version 6.
+stages; 6 with layers that overlap, and strips of inputs that the host sends as they are; 7 with external memory: what
+is known of it, and its image as an array besides; 8 with programs that come from there. What has none of it is written
+as version 6.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from hwquant.copies import Grid
 from hwquant.errors import Damaged, HwquantError
 from hwquant.program.batch import LARGEST
 from hwquant.program.config import ArrayConfig
+from hwquant.program.external import ExternalMemory
 from hwquant.program.layers import Destination
 from hwquant.program.layout import Placement, WindowPacking
 from hwquant.program.program import LayerInfo, Part, Program
@@ -73,6 +75,7 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
         "checksum": program.checksum,
         **({"batch": program.batch} if program.batch > 1 else {}),
         **({"parts": parts} if parts else {}),
+        **({"memory": program.memory.to_json()} if program.memory else {}),
     }
     images = {name: getattr(program, name) for name in ("weights", *_IMAGES)}
     if program.config.tables:
@@ -144,6 +147,7 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
         tables=tables,
         batch=_batch(meta.get("batch", 1)),
         parts={name: Part(**item) for name, item in meta.get("parts", {}).items()},
+        memory=ExternalMemory.from_json(meta["memory"]) if config.external_bits else None,
     )
 
 

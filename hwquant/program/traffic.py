@@ -117,6 +117,10 @@ class Work:
             self._tiles[number] = (len(blocks), 0) if item.layer.product else (count, fetched)
         return self._tiles[number]
 
+    def whole(self, number: int) -> int:
+        """Cycles that a layer takes, all of its rows."""
+        return self._row_cycles(number, self.mapped[number].layer.pixels[0])
+
     def cycles(self, group: Group, index: int, made: range) -> float:
         """Cycles that some slices of the output of a group's layer take."""
         layer = group.layers[index]

@@ -20,7 +20,9 @@ from hwquant.boards.memories import Memory, MemoryResources, memory_resources
 from hwquant.boards.resources import Resources, estimate_resources, model_errors
 from hwquant.boards.synthesis import part_of, synthesized
 from hwquant.errors import Unsupported
+from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
+from hwquant.program.external import ExternalMemory
 from hwquant.program.isa import program_bits
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.facts import Delay, Facts, Inside, MemoryShape
@@ -356,3 +358,25 @@ def test_tables_are_ram_for_two_columns_each_and_next_to_no_luts(family):
     assert beside.ram - without.ram == 8 * for_two.blocks
     assert abs(beside.lut - without.lut) < 20 * RESNET8.columns
     assert beside.ff - without.ff < 40 * RESNET8.columns
+
+
+def test_a_port_to_external_memory_costs_about_what_synthesis_counts(digits_qgraph):
+    """Yosys counted 3,465 LUTs for ECP5 without a port, 4,522 with one of 16 bits, 4,503 with one of 64."""
+    device, limits = DEVICES["ecp5-85k"], {"weight_depth": 1024, "activation_depth": 256}
+    used = {}
+    for memory in (None, ExternalMemory(16), ExternalMemory(64)):
+        program = compile_network(digits_qgraph, (8, 8), limits=limits, external=memory)
+        contents = Contents.of_program(program)
+        resources = estimate_resources(program.config, device, link=False, contents=contents)
+        used[memory and memory.data_bits] = resources.lut
+    assert used[16] - used[None] == pytest.approx(4522 - 3465, rel=0.15)
+    assert used[64] - used[None] == pytest.approx(4503 - 3465, rel=0.15)
+
+
+def test_what_external_memory_fills_is_no_table(digits_qgraph):
+    program = compile_network(digits_qgraph, (4, 4), external=ExternalMemory(16), limits={"weight_depth": 64})
+    contents, anything = Contents.of_program(program), Contents.of(program.config)
+    assert contents.weights == anything.weights
+    assert contents.parameters == anything.parameters
+    assert contents.program <= anything.program
+    assert contents.shift == anything.shift

@@ -7,10 +7,11 @@ import pytest
 from hwquant_testing.small_networks import Net
 from rich.console import Console
 
-from hwquant.cli.tables import hardware_table, layer_table
+from hwquant.cli.tables import external_tables, hardware_table, layer_table
 from hwquant.errors import HwquantError
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
+from hwquant.program.external import ExternalMemory
 from hwquant.program.memories import memory_bits
 from hwquant.report import make_report
 
@@ -75,3 +76,24 @@ def test_json_holds_plain_values_and_tables_every_layer(digits_program):
         assert f"{layer.cycles:,}" in text
     assert f"{sum(report.memory_bits.values()):,}" in text
     assert f"{report.checksum:08x}" in text
+
+
+def test_external_memory_has_its_bounds_bytes_and_layers_and_nothing_else_has_them(
+    digits_qgraph, digits_program
+):
+    program = compile_network(
+        digits_qgraph, (4, 4), external=ExternalMemory(16), limits={"weight_depth": 256}
+    )
+    report = make_report(program)
+    external = report.external
+    assert external.least_cycles == timing(program, program.memory.quickest).cycles < report.cycles
+    assert sum(external.stalled.values()) == timing(program).stalled
+    assert 0 < external.in_use < 1
+    plain = json.loads(json.dumps(report.to_json()))["external"]
+    assert plain["moved_bytes"]["weights"] >= report.weight_bytes
+    assert [layer["covers"] for layer in plain["layers"]] == [list(layer.covers) for layer in report.layers]
+    console = Console(width=160, file=io.StringIO())
+    console.print(*external_tables(report))
+    assert f"{external.least_cycles:,} to {report.cycles:,} cycles" in console.file.getvalue()
+    assert "external" not in make_report(digits_program).to_json()
+    assert external_tables(make_report(digits_program)) == []

@@ -65,7 +65,9 @@ def test_weights_come_from_a_memory_outside_where_it_is_asked_for(hwquant, netwo
     assert checked.json["mismatches"] == 0
     refused = hwquant("compile", network, *options, "--board", "ulx3s-85f", "-o", build)
     assert refused.status == 2
-    assert "compile without --board" in refused.stderr
+    assert (
+        "the memory of the board ulx3s-85f has 16 bits: choose --external axi16, not axi32" in refused.stderr
+    )
 
 
 def test_a_program_comes_from_a_memory_outside_where_it_is_too_long(hwquant, network, build, demo_folder):
@@ -158,3 +160,45 @@ def test_a_damaged_build_is_named(hwquant, network, build, tmp_path):
         hwquant("estimate", build, "--json").fails(f"{name} is damaged")
         (build / name).write_bytes(content)
     assert hwquant("estimate", build).status == 0
+
+
+def test_a_board_gives_its_memory_where_the_network_does_not_fit_without(hwquant, network, tmp_path):
+    pytest.importorskip("amaranth_boards", reason="pins come from amaranth-boards")
+    net = Net(seed=3, x=(8, 5, 5))
+    net.conv(net.conv("x", 128, (3, 3), padding=(1, 1, 1, 1)), 128, (3, 3), padding=(1, 1, 1, 1))
+    hwq.save(net.build(), tmp_path / "large.hwq")
+    options = ("--board", "ulx3s-25f", "--array", "8x8")
+    compiled = hwquant("compile", tmp_path / "large.hwq", *options, "-o", tmp_path / "large", "--json").json
+    program = load_build(tmp_path / "large").program
+    assert program.memory.data_bits == 16
+    assert compiled["cycles"] == timing(program).cycles
+    assert compiled["external"]["memory"] == program.memory.to_json()
+    fitted = hwquant("fit", tmp_path / "large.hwq", *options)
+    assert "external memory: " in fitted.stdout
+    assert f"{compiled['cycles']:,} cycles" in fitted.stdout
+    assert hwquant("fit", tmp_path / "large.hwq", *options, "--external", "none").status == 1
+    hwquant("compile", network, *options, "-o", tmp_path / "auto")
+    hwquant("compile", network, *options, "--external", "none", "-o", tmp_path / "none")
+    for name in FILES:
+        assert (tmp_path / "auto" / name).read_bytes() == (tmp_path / "none" / name).read_bytes()
+
+
+def test_what_external_memory_does_not_go_with_is_refused_by_name(hwquant, network, tmp_path):
+    build = tmp_path / "build"
+    arguments = ("compile", network, "-o", build, "--external", "axi16")
+    hwquant(*arguments, "--array", "4x4", "--batch", 2).fails(
+        "--batch and --external axi16 do not go together"
+    )
+    hwquant(*arguments, "--array", "2x4x4").fails("several arrays cannot have external memory")
+    hwquant(*arguments, "--array", "4x4", "--board", "generic").fails("the board generic has no memory")
+    hwquant(*arguments, "--board", "icebreaker").fails(
+        "the board icebreaker has no memory that hwquant knows"
+    )
+    small = ("compile", network, "-o", build, "--array", "4x4", "--weight-depth", 64)
+    hwquant(*small).fails("or with external memory (--external axi64)")
+    assert hwquant(*small, "--external", "axi64").status == 0
+
+
+def test_a_port_without_a_width_has_that_of_the_default(hwquant, network, build):
+    assert hwquant("compile", network, "--array", "4x4", "--external", "axi", "-o", build).status == 0
+    assert load_build(build).program.memory.data_bits == 64

@@ -97,3 +97,37 @@ def test_unknown_targets_are_refused_with_the_known_ones(hwquant, build):
 
 def test_synthesis_needs_a_target(hwquant, build):
     hwquant("estimate", build, "--synthesize").fails("--synthesize needs a target")
+
+
+def test_the_memorys_timing_may_be_said_anew(hwquant, network, build, tmp_path):
+    folder = tmp_path / "outside"
+    options = ("--array", "4x4", "--external", "axi16", "--weight-depth", 256)
+    assert hwquant("compile", network, *options, "-o", folder).status == 0
+    compiled = hwquant("estimate", folder, "--json").json
+    slow = hwquant("estimate", folder, "--memory-timing", "latency=900,gap=8", "--json").json
+    assert slow["cycles"] > compiled["cycles"] > compiled["external"]["least_cycles"]
+    assert slow["external"]["least_cycles"] == slow["cycles"]
+    assert slow["external"]["memory"]["timing"]["outstanding"] == 4, "as it was compiled for"
+    hwquant("estimate", folder, "--memory-timing", "speed=3").fails(
+        "takes values by name, such as latency=30"
+    )
+    hwquant("estimate", folder, "--memory-timing", "3").fails("takes values by name")
+    hwquant("estimate", folder, "--memory-timing", "gap=9").fails("gap of a memory must be 0..8, not 9")
+    hwquant("estimate", build, "--memory-timing", "gap=1").fails("this one has all inside")
+
+
+def test_what_twice_the_width_or_depth_would_bring_is_compiled(hwquant, network, build, tmp_path):
+    folder = tmp_path / "outside"
+    options = ("--array", "4x4", "--external", "axi16", "--weight-depth", 64, "--activation-depth", 128)
+    assert hwquant("compile", network, *options, "-o", folder).status == 0
+    estimated = hwquant("estimate", folder, "--doubled", "--json").json
+    doubled = estimated["external"]["doubled"]
+    assert list(doubled) == [
+        "a port of 32 bits",
+        "an activation memory of 256 words",
+        "a weight memory of 128 words",
+    ]
+    assert doubled["a port of 32 bits"] < estimated["cycles"]
+    assert load_build(folder).report.cycles == estimated["cycles"], "the build is as it was"
+    assert "a port of 32 bits: " in hwquant("estimate", folder, "--doubled").stdout
+    hwquant("estimate", build, "--doubled").fails("this one has all inside")

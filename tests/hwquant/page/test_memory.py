@@ -1,12 +1,12 @@
 """The memory map: what the compiler placed, and when it is needed."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 from hwquant_testing.banded_networks import inverted_residuals
 
 from hwquant.build import write_build
-from hwquant.page.memory import memory_map, occupancy
+from hwquant.page.memory import external_map, memory_map, occupancy
 from hwquant.page.page import render
 from hwquant.page.passes import passes
 from hwquant.page.record import Record
@@ -59,13 +59,40 @@ def test_occupancy_is_a_share_of_words_and_cycles(digits_build):
     assert occupancy(spans, depth, cycles) == pytest.approx(grid / (depth * cycles))
 
 
-def test_a_build_whose_tensors_come_piece_by_piece_has_no_map(tmp_path):
+@pytest.fixture
+def banded(tmp_path):
     qgraph = inverted_residuals()
     limits = {"activation_depth": 256, "weight_depth": 100}
     program = compile_network(qgraph, (4, 4), external=ExternalMemory(32), limits=limits)
-    build = write_build(qgraph, program, tmp_path / "build")
-    assert build.program.parts
-    assert memory_map(build, passes(build)) == ()
-    page = render(build, Record())
-    assert "Activation memory over time" not in page
+    return write_build(qgraph, program, tmp_path / "build")
+
+
+def test_of_tensors_that_come_piece_by_piece_the_map_has_what_the_array_writes(banded):
+    program, rows = banded.program, passes(banded)
+    assert program.parts
+    spans = memory_map(banded, rows)
+    assert [span.name for span in spans] == list(dict.fromkeys(layer.tensor for layer in program.layers))
+    assert all(0 <= span.begin < span.end <= rows[-1].end for span in spans)
+    assert all(span.address + span.words <= program.config.activation_depth for span in spans)
+    for one, other in combinations(spans, 2):
+        if one.begin < other.end and other.begin < one.end:
+            assert one.address + one.words <= other.address or other.address + other.words <= one.address
+    page = render(banded, Record())
+    assert "Activation memory over time" in page
     assert page.count("<div") == page.count("</div>")
+    assert page.count("<section") == page.count("</section>")
+
+
+def test_external_memory_has_a_map_of_regions_that_its_address_reaches(banded, digits_build):
+    program = banded.program
+    regions = external_map(program)
+    assert [region.what for region in regions] == ["weights", "parameters", "activations"]
+    for one, other in pairwise(regions):
+        assert one.begin + one.size <= other.begin < one.begin + one.size + 256
+    assert regions[1].begin + regions[1].size == program.external_image.size
+    assert regions[-1].begin + regions[-1].size <= 4 << program.config.external_address_bits
+    page = render(banded, Record())
+    assert 'id="external"' in page
+    assert all(f"{region.size:,}" in page for region in regions)
+    assert external_map(digits_build.program) == ()
+    assert 'id="external"' not in render(digits_build, Record())

@@ -71,3 +71,13 @@ def test_a_burst_is_postponed_as_little_as_keeps_it_out_of_refreshes(earliest, b
     expected = next(t for t in range(earliest, earliest + 2 * interval) if free(t))
     assert timing.begin(earliest, beats) == expected
     assert MemoryTiming().begin(earliest, beats) == earliest
+
+
+def test_a_memory_is_exact_where_its_bounds_are_the_same():
+    timing = MemoryTiming(latency=9, refresh_interval=780, refresh_cycles=20)
+    assert not ExternalMemory(timing=timing).exact
+    memory = ExternalMemory(32, 1 << 20, timing, timing)
+    assert memory.exact
+    assert ExternalMemory.from_json(memory.to_json()) == memory
+    assert str(timing) == "latency=9,gap=2,outstanding=4,refresh_interval=780,refresh_cycles=20"
+    assert str(MemoryTiming()) == "latency=24,gap=2,outstanding=4"

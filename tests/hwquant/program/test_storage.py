@@ -14,7 +14,7 @@ from hwquant.errors import Damaged, HwquantError
 from hwquant.program import storage
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
-from hwquant.program.external import ExternalMemory
+from hwquant.program.external import ExternalMemory, MemoryTiming
 
 
 def assert_equal(one, other):
@@ -123,12 +123,16 @@ def test_a_file_made_by_hand_must_hold_a_program(saved, change, message):
 def test_external_memory_is_in_the_file_and_only_that_raises_the_version(tmp_path):
     qgraph = random_qgraph(np.random.default_rng(2), Features(layers=(1, 2)))
     limits = {"weight_depth": 24, "parameter_depth": 16, "activation_depth": 110}
-    program = compile_network(qgraph, (4, 4), external=ExternalMemory(32), limits=limits)
+    memory = ExternalMemory(32, 1 << 20, MemoryTiming(latency=40, refresh_interval=300, refresh_cycles=9))
+    program = compile_network(qgraph, (4, 4), external=memory, limits=limits)
     assert program.parts
     storage.save(program, tmp_path / "outside.hwp")
     storage.save(compile_network(qgraph, (4, 4)), tmp_path / "inside.hwp")
     again = storage.load(tmp_path / "outside.hwp")
     assert again.parts == program.parts
+    assert again.memory == memory
+    assert timing(again) == timing(program) == timing(program, memory.timing)
+    assert timing(again).cycles > timing(program, MemoryTiming()).cycles
     assert (again.words, again.config, again.checksum) == (program.words, program.config, program.checksum)
     assert np.array_equal(again.external_image, program.external_image)
     versions = {}
