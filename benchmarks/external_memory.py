@@ -26,7 +26,7 @@ from rich.table import Table
 
 from hwquant import hwq
 from hwquant.frontends import load_model
-from hwquant.program.compiler import Compilation, lowered_network
+from hwquant.program.compilation import Compilation, lowered_network
 from hwquant.program.cycles import timing
 from hwquant.program.external import ExternalMemory, MemoryTiming
 from hwquant.program.isa import MoveKind, Opcode

@@ -13,7 +13,7 @@ from hwquant.boards.contents import Contents
 from hwquant.boards.families.family import Device
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.array_shape import PACKINGS
-from hwquant.program.compiler import Compilation, lowered_network
+from hwquant.program.compilation import Compilation, lowered_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.external import ExternalMemory
 from hwquant.program.moves import BUFFER, RING

@@ -8,11 +8,9 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from hwquant.errors import HwquantError
-from hwquant.program.array_shape import ACCUMULATE_HAZARD
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode
-from hwquant.program.latencies import FEED_LATENCY, MEMORY_LATENCY, PRODUCT_LATENCY
-from hwquant.rtl_templates.accumulator import Accumulator
+from hwquant.program.latencies import FEED_LATENCY
 from hwquant.rtl_templates.activations import ActivationFeed, ActivationMemory
 from hwquant.rtl_templates.array import SystolicArray, shares_lanes
 from hwquant.rtl_templates.bank_selector import BankSelector
@@ -23,6 +21,7 @@ from hwquant.rtl_templates.dsp import DspBudget
 from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.host import HostPort
 from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout
+from hwquant.rtl_templates.latency_checks import check_latencies
 from hwquant.rtl_templates.mover import Mover
 from hwquant.rtl_templates.parameters import ParameterReader
 from hwquant.rtl_templates.ports import (
@@ -167,7 +166,7 @@ class Accelerator(Component):
         m.submodules.parameter_reader = parameters = ParameterReader(config, self.images["parameters"])
         m.submodules.collector = collector = Collector(config, self.images["tables"])
         m.submodules.writer = writer = Writer(config)
-        _check_latencies(config, memory, host, feed, weights, arrays[0], collector)
+        check_latencies(config, memory, host, feed, weights, arrays[0], collector)
 
         # The host: registers, frames and results.
         connect(m, flipped(self.bus), registers.bus)
@@ -385,31 +384,3 @@ def _all_lanes(m: Module, config: ArrayConfig, array: int, word: Value) -> Value
     check_latency("the way of a lane to its product", ActivationMemory.latency + lanes.latency, FEED_LATENCY)
     m.d.comb += lanes.data.eq(word)
     return lanes.lanes
-
-
-def _check_latencies(
-    config: ArrayConfig,
-    memory: ActivationMemory,
-    host: HostPort,
-    feed: ActivationFeed,
-    weights: WeightLoader,
-    array: SystolicArray,
-    collector: Collector,
-) -> None:
-    """Check that the components are as late as the cycle model, the dispatcher and each other count on."""
-    at_edge = memory.latency + feed.latency
-    at_bottom = at_edge + array.latency
-    written = at_bottom + collector.latency
-    for what, found, expected in (
-        ("reading the activation memory", memory.latency, MEMORY_LATENCY),
-        ("reading it as the host does", memory.latency, host.read_latency),
-        ("the way of a pixel to the array", at_edge, FEED_LATENCY),
-        ("the way of a weight to the array", weights.latency, FEED_LATENCY),
-        ("the way of a pixel through the array", at_bottom, config.array_latency),
-        ("a product of two activations", Products.latency, PRODUCT_LATENCY),
-        ("requantization", collector.requantizers[0].latency, config.requantize_latency),
-        ("the way of a pixel back to the memory", written, config.write_latency),
-        ("a layer, until the next may begin,", written + memory.write_latency, config.drain_latency),
-        ("an accumulator, until it may be visited again,", Accumulator.latency + 1, ACCUMULATE_HAZARD),
-    ):
-        check_latency(what, found, expected)

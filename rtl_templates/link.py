@@ -87,7 +87,7 @@ class LinkExecutor(Component):
         self.loadable = loadable
         self.frame_bytes = word_bytes(config.frame_bits)
         self.word_bytes = word_bytes(config.word_bits)
-        loaded = load_bits(config)
+        loaded = config.load_bits
         self.load_bytes = word_bytes(loaded) if loadable else 0
         load = {"load": Out(stream.Signature(loaded))} if loadable else {}
         resetting = {"resetting": In(1)} if config.external_bits else {}
@@ -371,7 +371,7 @@ class LinkExecutor(Component):
     def facts(config: ArrayConfig, window: Window, *, loadable: bool = False) -> Facts:
         """A request, the memory of responses, and the bytes of a word that has not come completely."""
         size, frame = word_bytes(config.word_bits), word_bytes(config.frame_bits)
-        load = word_bytes(load_bits(config)) if loadable else 0
+        load = word_bytes(config.load_bits) if loadable else 0
         return Facts(
             registers={
                 "request": 8 + 3 * 8 * SEQUENCE_BYTES + 1 + index_bits(len(Register)),
@@ -389,11 +389,6 @@ class LinkExecutor(Component):
             gates={"control": 3, "loadable": int(loadable)},  # requests, execution, answers
             memories=[MemoryShape(window.packets * window.packet_bytes, 8, apart=True)],
         )
-
-
-def load_bits(config: ArrayConfig) -> int:
-    """Bits of a word that LOAD carries: a beat of external memory where there is such, else a word of weights."""
-    return config.external_bits or config.columns * config.slot_bits
 
 
 def _code(request: Request) -> int:

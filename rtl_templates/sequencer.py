@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value, signed
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
@@ -23,52 +23,7 @@ from hwquant.rtl_templates.banks import banks, choice_bits, read_only
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout, job_layout, move_layout
 from hwquant.rtl_templates.ports import FillPort, RunPort, TransferPort
-
-
-class _Registers:
-    """What the sequencer remembers from cycle to cycle, and what goes between its parts.
-
-    Parameters
-    ----------
-    config : ArrayConfig
-        Depth and widths.
-    """
-
-    def __init__(self, config: ArrayConfig):
-        # Fetch: address, memory, register; all three stand still while the register's word waits.
-        self.pc = Signal(index_bits(config.program_depth))
-        self.fetched = Signal()
-        self.valid = Signal()
-        self.word = Signal(program_bits(config))
-        self.fresh = Signal()
-        self.running = Signal()
-        self.wait = Signal()
-        # Double-buffered registers, and whether a job, or what comes behind the array, is to take them.
-        self.pending = Signal()
-        self.coming = Signal()
-        self.geometry = Signal(geometry_layout(config), reset_less=True)
-        self.write = Signal(instruction_layout(config, Opcode.WRITE), reset_less=True)
-        self.clamp = Signal(instruction_layout(config, Opcode.CLAMP), reset_less=True)
-        if config.product_bits:
-            self.product = Signal(instruction_layout(config, Opcode.PRODUCT), reset_less=True)
-        # What tiles are made of beside their own words.
-        self.offset = Signal(signed(config.offset_bits), reset_less=True)
-        self.count = Signal(instruction_layout(config, Opcode.COUNT)["count"].shape, reset_less=True)
-        self.form = Signal(instruction_layout(config, Opcode.FORMAT))
-        # A repeated tile: how many are to come, whether one is, whether one was.
-        self.repeat = Signal(instruction_layout(config, Opcode.REPEAT)["count"].shape)
-        self.step = Signal(config.activation_address_bits, reset_less=True)
-        self.repeating = Signal()
-        self.repeated = Signal()
-        self.skipped = Signal(config.activation_address_bits, reset_less=True)
-        # Where the next move begins outside, and where the weights of the next tile are.
-        if config.external_bits:
-            self.external = Signal(move_layout(config)["external"].shape, reset_less=True)
-            self.weights = Signal(job_layout(config)["weights"].shape)
-        # The first half of the program is to come, and is on its way.
-        if config.program_half:
-            self.absent = Signal(init=1)
-            self.moving = Signal()
+from hwquant.rtl_templates.sequencer_registers import SequencerRegisters
 
 
 class Sequencer(Component):
@@ -153,7 +108,7 @@ class Sequencer(Component):
     def elaborate(self, platform: object) -> Module:
         """Build the program memory, and what fetches and executes its words."""
         m = Module()
-        state = _Registers(self.config)
+        state = SequencerRegisters(self.config)
         self._fetch(m, state)
         m.d.comb += [
             self.geometry.eq(state.geometry),
@@ -186,12 +141,12 @@ class Sequencer(Component):
             m.d.sync += state.running.eq(1)
         return m
 
-    def _restart(self, state: _Registers) -> list[Any]:
+    def _restart(self, state: SequencerRegisters) -> list[Any]:
         """Begin with word 0."""
         absent = [state.absent.eq(1)] if self.config.program_half else []
         return [state.valid.eq(0), state.fetched.eq(0), state.pc.eq(0), *absent]
 
-    def _boot(self, m: Module, state: _Registers) -> None:
+    def _boot(self, m: Module, state: SequencerRegisters) -> None:
         """Fetch the first half of the program before its first word."""
         move = self.moves.payload
         with m.If(state.running & state.absent & ~state.moving):
@@ -206,17 +161,17 @@ class Sequencer(Component):
         with m.If(state.moving & (self.pending == 0)):
             m.d.sync += [state.moving.eq(0), state.absent.eq(0)]
 
-    def _view(self, state: _Registers, opcode: Opcode) -> data.View:
+    def _view(self, state: SequencerRegisters, opcode: Opcode) -> data.View:
         """The fields of the word, as those of an instruction."""
         layout = instruction_layout(self.config, opcode)
         return data.View(layout, state.word[opcode_bits(self.config) :][: layout.size])
 
-    def _move(self, state: _Registers) -> dict[str, Value]:
+    def _move(self, state: SequencerRegisters) -> dict[str, Value]:
         """The fields of a MOVE."""
         view = self._view(state, Opcode.MOVE)
         return {name: view[name] for name, _ in view.shape()}
 
-    def _fetch(self, m: Module, state: _Registers) -> None:
+    def _fetch(self, m: Module, state: SequencerRegisters) -> None:
         """Fetch the next word, unless the one that is there waits."""
         config, advance = self.config, Signal()
         fill = self.fill if config.program_half else None
@@ -235,7 +190,7 @@ class Sequencer(Component):
         with m.Elif(state.valid):
             m.d.sync += state.fresh.eq(0)
 
-    def _offer(self, m: Module, state: _Registers) -> None:
+    def _offer(self, m: Module, state: SequencerRegisters) -> None:
         """Offer the job that a TILE stands for."""
         job, tile = self.jobs.payload, self._view(state, Opcode.TILE)
         m.d.comb += [
@@ -260,7 +215,7 @@ class Sequencer(Component):
         with m.If(state.repeating):
             m.d.comb += job.last.eq(0)
 
-    def _execute(self, m: Module, state: _Registers) -> None:
+    def _execute(self, m: Module, state: SequencerRegisters) -> None:
         """Execute the word that is there, or let it wait."""
         opcode = state.word[: opcode_bits(self.config)]
         with m.If(state.valid & state.running), m.Switch(opcode):
@@ -304,7 +259,7 @@ class Sequencer(Component):
                 m.d.comb += state.wait.eq(1)
                 m.d.sync += [state.running.eq(0), self.run.illegal.eq(1)]
 
-    def _tile(self, m: Module, state: _Registers) -> None:
+    def _tile(self, m: Module, state: SequencerRegisters) -> None:
         """Execute TILE: a job, or as many as REPEAT said."""
         tile = self._view(state, Opcode.TILE)
         takes = ~state.repeated & (tile.source | tile.layer)
@@ -327,7 +282,7 @@ class Sequencer(Component):
             with m.If(begins):
                 m.d.sync += state.coming.eq(1)
 
-    def _external(self, m: Module, state: _Registers) -> None:
+    def _external(self, m: Module, state: SequencerRegisters) -> None:
         """Add the instructions of external memory."""
         with m.Case(Opcode.EXTERNAL):
             m.d.sync += state.external.eq(self._view(state, Opcode.EXTERNAL).address)
@@ -348,7 +303,7 @@ class Sequencer(Component):
                 state.weights.address.eq(self._view(state, Opcode.WEIGHTS).address),
             ]
 
-    def _set(self, m: Module, state: _Registers, opcode: Value) -> None:
+    def _set(self, m: Module, state: SequencerRegisters, opcode: Value) -> None:
         """Execute an instruction that writes a double-buffered register."""
         with m.Switch(opcode):
             with m.Case(Opcode.LEVEL):

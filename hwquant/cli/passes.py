@@ -16,7 +16,7 @@ from hwquant.errors import HwquantError
 from hwquant.printable import printable
 
 if TYPE_CHECKING:
-    from hwquant.program.compiler import Compilation
+    from hwquant.program.compilation import Compilation
     from hwquant.program.external import ExternalMemory
     from hwquant.program.listing import Listing, PassName
     from hwquant.program.sizing import OffsetChoice
@@ -31,7 +31,7 @@ def network_passes(
 ) -> Compilation:
     """The passes over the network of a .hwq file, for an array such as "8x8", and a memory outside, if any."""
     from hwquant import hwq
-    from hwquant.program.compiler import Compilation, lowered_network
+    from hwquant.program.compilation import Compilation, lowered_network
     from hwquant.program.sides import parse_array
     from hwquant.program.sizing import Requirements
 
@@ -49,7 +49,7 @@ def build_passes(folder: Path) -> Compilation:
         They make another program than the build has, which another version of hwquant compiled.
     """
     from hwquant.build import load_build
-    from hwquant.program.compiler import Compilation, lowered_network
+    from hwquant.program.compilation import Compilation, lowered_network
     from hwquant.program.sizing import Requirements
 
     build = load_build(folder)

@@ -127,7 +127,7 @@ class Connection:
         config = program.config
         self._word, self._beat = word_bytes(config.word_bits), word_bytes(config.frame_bits)
         self._outside = config.external_bits > 0
-        self._weight = word_bytes(config.external_bits or config.columns * config.slot_bits)
+        self._weight = word_bytes(config.load_bits)
         # How many words or beats of each kind go into a packet, which the session's window bounds.
         self._size, self._frame_size, self._load_size = ChunkSize(1), ChunkSize(1), ChunkSize(1)
         self._losses = 0

@@ -140,6 +140,11 @@ class ArrayConfig(ArrayShape):
         return cls(**{**LATER, **values, "raw_inputs": raw})
 
     @property
+    def load_bits(self) -> int:
+        """Bits of a word that a host loads: a beat of external memory where there is such, else a word of weights."""
+        return self.external_bits or self.columns * self.slot_bits
+
+    @property
     def count_bits(self) -> int:
         """Width of the number of pixels that a tile streams for a block."""
         return index_bits(self.block_steps + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hwquant.program.compiler import Compilation
+from hwquant.program.compilation import Compilation
 from hwquant.program.steps import Planned
 
 Row = dict[str, Any]

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from hwquant.errors import HwquantError
 from hwquant.program.array_shape import ArrayShape
-from hwquant.program.compiler import Compilation
+from hwquant.program.compilation import Compilation
 from hwquant.program.isa import Opcode
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.layout import WindowPacking

@@ -32,8 +32,8 @@ class LayerUse:
     bands : int
         Bands in which it is computed.
     moved : mapping of int
-        Bytes that move for it, by kind: weights and parameters, activations that it loads and stores. What is moved
-        for several layers at once counts for the first of them.
+        Bytes that move for it, by kind: weights, parameters and program, activations that it loads and stores. What is
+        moved for several layers at once counts for the first of them.
     stalled : mapping of int
         Cycles in which the sequencer waited before it, or before a band of it, by the kind of what was moved meanwhile.
     computed : int
@@ -48,7 +48,7 @@ class LayerUse:
 
     @property
     def bound(self) -> str:
-        """What takes its time: "multiplications", "weights", "parameters" or "activations"."""
+        """What takes its time: "multiplications", "activations", "weights", "parameters" or "program"."""
         if sum(self.stalled.values()) < FREE * self.computed:
             return "multiplications"
         waits = Counter[str]()
@@ -94,6 +94,8 @@ def _owners(program: Program) -> Iterator[tuple[int, MoveKind, int]]:
     """Each move's layer, kind and beats: a store is the layer's before it, else it is the first one's that waits."""
     begun, waiting = 0, list[tuple[MoveKind, int]]()
     stores: list[bool] = []
+    if half := program.config.program_half:  # which the hardware fetches by itself
+        yield begun, MoveKind.PROGRAM, move_beats(program.config, MoveKind.PROGRAM, half)
     for instruction in program.instructions:
         values = instruction.values
         if instruction.opcode is Opcode.TILE:

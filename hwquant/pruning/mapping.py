@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from hwquant.graph import Graph
-from hwquant.program.compiler import Compilation, lowered_network
+from hwquant.program.compilation import Compilation, lowered_network
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.mapping import MappedLayer
 from hwquant.program.raw_choice import map_with_inputs

@@ -16,8 +16,7 @@ CONFIGS = {
     "25 bits": ArrayConfig(5, 5, activation_bits=5, weight_bits=3),
     "64 bits": ArrayConfig(8, 8),
 }
-WINDOW = Window(4, 32)
-PATIENCE = 16
+WINDOW, PATIENCE = Window(4, 32), 16
 REGISTERS = {address: 0x01020304 * (address + 3) & 0xFFFFFFFF for address in range(16)}
 WORDS = 5
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from hwquant.program.activity import BYTE_PJ, PRODUCT_PJ, activity
-from hwquant.program.compiler import compile_network, lowered_network
+from hwquant.program.compilation import lowered_network
+from hwquant.program.compiler import compile_network
 from hwquant.program.memories import memory_bits
 from hwquant.qgraph import Layer
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hwquant.copies import Grid
 from hwquant.golden import reference
 from hwquant.program.band import Held, band, hull, own_rows, plane_band, read_planes, read_rows
-from hwquant.program.compiler import lowered_network
+from hwquant.program.compilation import lowered_network
 from hwquant.program.layers import Destination
 
 FEATURES = Features(

@@ -4,7 +4,7 @@ import pytest
 from hwquant_testing.small_networks import Net
 
 from hwquant.program.bands import Role, Slices, divide, make_group, sample
-from hwquant.program.compiler import lowered_network
+from hwquant.program.compilation import lowered_network
 
 
 def chain():

@@ -8,7 +8,8 @@ import pytest
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.program import storage
-from hwquant.program.compiler import Compilation, compile_network, lowered_network
+from hwquant.program.compilation import Compilation, lowered_network
+from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.input_packing import packed_term, window_packing
 from hwquant.program.layout import WindowPacking

@@ -3,7 +3,7 @@
 import pytest
 from hwquant_testing.small_networks import Net
 
-from hwquant.program.compiler import Compilation, lowered_network
+from hwquant.program.compilation import Compilation, lowered_network
 from hwquant.program.external import ExternalMemory, MemoryTiming
 from hwquant.program.listed_bands import bound
 from hwquant.program.listing import listing

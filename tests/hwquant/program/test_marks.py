@@ -10,7 +10,7 @@ from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.small_networks import Net
 
 from hwquant.errors import DoesNotFit
-from hwquant.program.compiler import Compilation, lowered_network
+from hwquant.program.compilation import Compilation, lowered_network
 from hwquant.program.external import ExternalMemory
 from hwquant.program.isa import LAYER, Instruction, MoveKind, Opcode
 from hwquant.program.marks import ActivationMove, Await, transfers

@@ -7,7 +7,7 @@ import pytest
 from hwquant_testing.small_networks import Net
 
 from hwquant.program.band import Held, band
-from hwquant.program.compiler import lowered_network
+from hwquant.program.compilation import lowered_network
 from hwquant.program.halves import with_waits
 from hwquant.program.move_order import in_time
 from hwquant.program.steps import Compute, Load, Piece, Receive, Run, Send, Store, Wait

@@ -8,7 +8,8 @@ import pytest
 from hwquant_testing.random_features import Features
 from hwquant_testing.random_networks import random_qgraph
 
-from hwquant.program.compiler import Compilation, compile_network, lowered_network
+from hwquant.program.compilation import Compilation, lowered_network
+from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.external import BURST, ExternalMemory, MemoryTiming
 from hwquant.program.isa import QUEUE, MoveKind, Opcode

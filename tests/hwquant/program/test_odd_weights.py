@@ -10,7 +10,8 @@ from hwquant_testing.small_networks import Net, images
 
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program import storage
-from hwquant.program.compiler import Compilation, compile_network, lowered_network
+from hwquant.program.compilation import Compilation, lowered_network
+from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.sizing import Requirements
 from hwquant.sim.check import verify

@@ -11,7 +11,8 @@ from hwquant_testing.small_networks import Net, images
 
 from hwquant.errors import HwquantError
 from hwquant.program.array_shape import ArrayShape
-from hwquant.program.compiler import Compilation, compile_network, lowered_network
+from hwquant.program.compilation import Compilation, lowered_network
+from hwquant.program.compiler import compile_network
 from hwquant.program.config import BIASES, KEY, LATER, OPTIONAL, SHAPE_FIELDS, SIZES, ArrayConfig
 from hwquant.program.emission import drop_redundant_sets, emit, receive, send
 from hwquant.program.isa import REGISTERS, Instruction, Opcode

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwquant.errors import DoesNotFit
-from hwquant.program.compiler import lowered_network
+from hwquant.program.compilation import lowered_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.planner import halves
 from hwquant.program.steps import Compute, Load, Receive, Send, Store, Wait

@@ -9,7 +9,8 @@ from hwquant import golden
 from hwquant.errors import DoesNotFit
 from hwquant.interface import Input, Output
 from hwquant.program.activity import activity
-from hwquant.program.compiler import Compilation, compile_network, lowered_network
+from hwquant.program.compilation import Compilation, lowered_network
+from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.isa import Opcode
 from hwquant.program.listing import PASSES, listing

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hwquant_testing.small_networks import Net, images
 
-from hwquant.program.compiler import Compilation, compile_network, lowered_network
+from hwquant.program.compilation import Compilation, lowered_network
+from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.mapping import Taps
 from hwquant.program.sequence_taps import plan_sequence_taps

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from hwquant.errors import HwquantError
 from hwquant.program import storage
-from hwquant.program.compiler import Compilation, compile_network, lowered_network
+from hwquant.program.compilation import Compilation, lowered_network
+from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.isa import Opcode
 from hwquant.program.layout import Placement

@@ -9,7 +9,7 @@ from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.small_networks import Net
 
 from hwquant.program.bands import Slices, divide, make_group
-from hwquant.program.compiler import Compilation, lowered_network
+from hwquant.program.compilation import Compilation, lowered_network
 from hwquant.program.external import ExternalMemory, MemoryTiming
 from hwquant.program.mapping import map_layers
 from hwquant.program.sizing import Requirements

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hwquant.program.compiler import Compilation, lowered_network
+from hwquant.program.compilation import Compilation, lowered_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.external import ExternalMemory
 from hwquant.program.isa import Instruction, MoveKind, Opcode, encode, fields

@@ -12,7 +12,7 @@ from hwquant_testing.small_networks import images
 
 from hwquant.errors import DoesNotFit
 from hwquant.golden import reference
-from hwquant.program.compiler import lowered_network
+from hwquant.program.compilation import lowered_network
 from hwquant.program.layout import Placement
 from hwquant.program.planner import plan_steps
 from hwquant.program.sizing import Requirements
