@@ -155,7 +155,7 @@ def test_a_build_of_another_compiler_has_no_passes(hwquant, digits_build, monkey
         images = make_images(*arguments)
         return dataclasses.replace(images, bias=images.bias + 1)
 
-    monkeypatch.setattr("hwquant.program.compiler.make_images", other_images)
+    monkeypatch.setattr("hwquant.program.compilation.make_images", other_images)
     hwquant("inspect", digits_build.folder, "--pass", "mapped").fails("compile it again")
 
 
