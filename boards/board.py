@@ -142,6 +142,11 @@ class Board:
     def __post_init__(self) -> None:
         path_name(self.name, "a board")
 
+    def target(self, *, external: bool) -> float:
+        """The clock in MHz that is tried first; with external memory none above what the pins of that bear."""
+        cells = self.device.family.sdram if external and self.device else None
+        return min(self.target_mhz, cells.most_hertz / 1e6) if cells else self.target_mhz
+
     @property
     def device_name(self) -> str:
         """Name of the device, or what stands in its place where there is none."""

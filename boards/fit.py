@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hwquant.boards.board import Board
 from hwquant.boards.candidate import Candidate, Fit, Outside
@@ -79,8 +80,10 @@ def choose_array(
     memory = board_memory(board, external)
     if external == "auto" and memory:
         inside = _fitting_inside(shapes, board, device, array, progress)
-        return inside or _outside(shapes, board, device, array, memory, progress)
-    if memory:
+        found = inside or _fitting_outside(shapes, board, device, array, memory, progress)
+        if found:
+            return found
+    elif memory:
         return _outside(shapes, board, device, array, memory, progress)
     if array:
         return _answer(board, _candidate(shapes, array, board, device), None, [], 1)
@@ -97,6 +100,22 @@ def _fitting_inside(
             return None
         found = choose_array(shapes, board, array, progress=progress)
     except DoesNotFit:
+        return None
+    return found if found.fits else None
+
+
+def _fitting_outside(
+    shapes: Shapes,
+    board: Board,
+    device: Device,
+    array: Array | None,
+    memory: ExternalMemory,
+    progress: Progress | None,
+) -> Fit | None:
+    """What is chosen with the board's memory; None where it does not fit with that either, or cannot use it."""
+    try:
+        found = _outside(shapes, board, device, array, memory, progress)
+    except (DoesNotFit, Unsupported):
         return None
     return found if found.fits else None
 
@@ -228,18 +247,19 @@ def _candidate(
         cycles=report.cycles,
         frame_cycles=report.frame_cycles,
         utilization=report.utilization,
-        clock=_clock(board, device, used),
-        link=board.link_time(item.program, board.target_mhz * 1e6),
+        clock=_clock(board, device, used, external=memory is not None),
+        link=board.link_time(item.program, board.target(external=memory is not None) * 1e6),
         largest_memory=max(bits, key=lambda name: bits[name]),
         needs=used,
         outside=Outside.of(report.external),
     )
 
 
-def _clock(board: Board, device: Device, used: Sequence[Need]) -> ClockEstimate:
+def _clock(board: Board, device: Device, used: Sequence[Need], *, external: bool = False) -> ClockEstimate:
     """The clock of a design that takes so much; the board's target for a family of which nothing was routed."""
     cells = next((need.needed for need in used if need.resource == "cell"), 0)
-    return estimate_clock(device, cells, board.target_mhz)
+    found = estimate_clock(device, cells, board.target_mhz)
+    return replace(found, megahertz=min(found.megahertz, board.target(external=True))) if external else found
 
 
 def _merit(candidate: Candidate) -> tuple[float, int]:

@@ -6,7 +6,7 @@ Everything appears in ``build/boards/<board>/``, whole or not at all.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import assert_never
@@ -28,6 +28,7 @@ from hwquant.build import BOARDS, Build, holding, installed, tidy
 from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.files import make_folder, replacing, write_bytes
 from hwquant.names import path_name
+from hwquant.program.cycles import timing
 from hwquant.progress import Progress
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.verilog import to_rtlil, to_verilog
@@ -163,7 +164,8 @@ def implement(
     """
     begin = monotonic()
     report = progress or (lambda what, done, total, note="": None)
-    wanted = _clock(board, _target(build, board) if clock_mhz is None else clock_mhz)
+    target = board.target(external=build.program.config.external_bits > 0)
+    wanted = _clock(board, target if clock_mhz is None else clock_mhz)
     job = _Job(wanted, seed, effort)
     if board.device is not None:
         tools.check_tools(board.device.family)
@@ -186,12 +188,6 @@ def _check_place(place: Path) -> None:
     if place.parent.is_symlink():
         raise HwquantError(f"{place.parent} is no folder that hwquant made; move it away")
     check_replaceable(place)
-
-
-def _target(build: Build, board: Board) -> float:
-    """The clock in MHz that is tried first where none is asked for."""
-    cells = board.device.family.sdram if board.device and build.program.config.external_bits else None
-    return min(board.target_mhz, cells.most_hertz / 1e6) if cells else board.target_mhz
 
 
 def _clock(board: Board, megahertz: float) -> float:
@@ -249,8 +245,14 @@ def _implement(
             )
         if build.program.config.external_bits:
             notes.append("the host loads the external memory once, in the first session after power-on")
-    cycles, link = build.report.frame_cycles, board.link_time(build.program, made.hertz)
-    core_seconds = build.report.cycles / made.hertz if made.hertz else 0.0
+    program = build.program
+    if (
+        program.memory and board.memory and made.hertz
+    ):  # not what it was compiled for: another clock, or another chip
+        program = replace(program, memory=board.memory.external(made.hertz))
+    times, link = timing(program), board.link_time(program, made.hertz)
+    cycles = times.frame_cycles
+    core_seconds = times.cycles / made.hertz if made.hertz else 0.0
     batch, memory = build.report.batch, MEMORY_PACKAGES if build.program.config.external_bits else ()
     return Implementation(
         board=board.name,

@@ -48,7 +48,7 @@ SEVERAL = 3
 
 
 def board_memory(board: Board, choice: ExternalChoice) -> ExternalMemory | None:
-    """The memory of a board at its target clock; None where it has none, or none is to be used.
+    """The memory of a board at its target clock; None where it has none that can be used, or none is to be used.
 
     Raises
     ------
@@ -65,7 +65,15 @@ def board_memory(board: Board, choice: ExternalChoice) -> ExternalMemory | None:
             "in a board file",
             where=board.name,
         )
-    memory = board.memory.external(board.target_mhz * 1e6)
+    if board.device is None or board.device.family.sdram is None:
+        if choice == "auto":
+            return None
+        raise Unsupported(
+            f"hwquant knows no cells of {board.device_name} for an SDRAM: leave out --external {choice}, or make a "
+            "core with AXI for a system of your own",
+            where=board.name,
+        )
+    memory = board.memory.external(board.target(external=True) * 1e6)
     if choice not in ("auto", "axi", f"axi{memory.data_bits}"):
         raise Unsupported(
             f"the memory of the board {board.name} has {memory.data_bits} bits: choose --external "
@@ -114,7 +122,7 @@ def _sized(config: ArrayConfig, words: int, limits: Mapping[str, int]) -> ArrayC
     return replace(
         config,
         weight_depth=limits["weight_depth"],
-        parameter_depth=limits["parameter_depth"],
+        parameter_depth=1 << (limits["parameter_depth"].bit_length() - 1),
         activation_depth=words,
         half_depth=first,
     )
@@ -142,5 +150,6 @@ def promising(shapes: Shapes, board: Board, device: Device, memory: ExternalMemo
             least = least or math.prod(array) // 4
             cells = next((need.needed for need in used if need.resource == "cell"), 0)
             clock = estimate_clock(device, cells, board.target_mhz)
-            found[array] = shapes.rough_cycles(array, device, memory) / clock.megahertz
+            megahertz = min(clock.megahertz, board.target(external=True))
+            found[array] = shapes.rough_cycles(array, device, memory) / megahertz
     yield from sorted(found, key=lambda array: found[array])[:SEVERAL]

@@ -71,6 +71,8 @@ class BoardBench:
             raise HwquantError(
                 f"no board in the simulator {simulator!r}; choose one of {', '.join(BOARD_SIMULATORS)}"
             )
+        if settings and (simulator != "cxxrtl" or sdram):
+            raise HwquantError("only a memory in CXXRTL that is no SDRAM has settings; leave them out")
         outside = program.config.external_bits > 0
         if simulator == "verilator":
             self._library = _verilator(program, divisor, loadable, window, sdram)

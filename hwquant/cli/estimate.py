@@ -224,7 +224,7 @@ def with_doubled(qgraph: QGraph, program: Program) -> dict[str, int]:
     memory, config = program.memory, program.config
     if memory is None:
         raise HwquantError("--doubled is for a build with external memory; this one has all inside")
-    depths = ("activation_depth", "weight_depth", "parameter_depth", "accumulator_depth")
+    depths = ("activation_depth", "weight_depth", "parameter_depth", "accumulator_depth", "program_depth")
     limits = {name: getattr(config, name) for name in depths}
 
     def cycles(external: ExternalMemory, **changes: int) -> int:

@@ -207,7 +207,7 @@ def external_tables(report: Report) -> list[RenderableType]:
         return []
     table = Table(box=SIMPLE_HEAD)
     table.add_column("layer")
-    for heading in ("bands", "weights", "parameters", "loaded", "stored", "stalled"):
+    for heading in ("bands", *external.moved, "stalled"):
         table.add_column(heading, justify="right")
     table.add_column("bound by")
     for layer in external.layers:

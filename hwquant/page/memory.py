@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from hwquant.build import Build
 from hwquant.describe import times
 from hwquant.page.passes import LayerPass
-from hwquant.program.external import BURST
-from hwquant.program.isa import MoveKind, Opcode
+from hwquant.program.external import whole_bursts
+from hwquant.program.isa import MoveKind, Opcode, program_bits
 from hwquant.program.moving import move_beats
 from hwquant.program.program import Program
 
@@ -144,13 +144,17 @@ def external_map(program: Program) -> tuple[Region, ...]:
     if not config.external_bits:
         return ()
     size = config.external_bits // 8
-    weights = len(program.weights) * config.word_beats(config.columns * config.slot_bits)
-    parameters = -(-weights // BURST) * BURST
+    words = max(len(program.words), config.program_half) if config.program_half else 0
+    code = words * config.word_beats(program_bits(config))
+    first = whole_bursts(code)
+    weights = first + len(program.weights) * config.word_beats(config.columns * config.slot_bits)
+    parameters = first + whole_bursts(weights - first)
     used = len(program.external_image)
-    activations = -(-used // BURST) * BURST
+    activations = whole_bursts(used)
     last = max(_ends(program), default=0)
     regions = [
-        Region("weights", 0, weights * size),
+        *([Region("program", 0, code * size)] if code else []),
+        Region("weights", first * size, (weights - first) * size),
         Region("parameters", parameters * size, (used - parameters) * size),
     ]
     if last > activations:

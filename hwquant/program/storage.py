@@ -147,7 +147,16 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
         tables=tables,
         batch=_batch(meta.get("batch", 1)),
         parts={name: Part(**item) for name, item in meta.get("parts", {}).items()},
-        memory=ExternalMemory.from_json(meta["memory"]) if config.external_bits else None,
+        memory=_memory(meta, config),
+    )
+
+
+def _memory(meta: Mapping[str, Any], config: ArrayConfig) -> ExternalMemory | None:
+    """What is known of external memory; files of version 7 may lack it, and were compiled for the default one."""
+    if not config.external_bits:
+        return None
+    return (
+        ExternalMemory.from_json(meta["memory"]) if "memory" in meta else ExternalMemory(config.external_bits)
     )
 
 
