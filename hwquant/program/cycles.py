@@ -39,8 +39,9 @@ class Timing:
     frame_cycles : int
         Cycles from the beginning of one inference to that of the next, with a host that never waits.
     stalls : mapping of int, default empty
-        Cycles among ``cycles`` in which the sequencer waited for external memory: by the number of the layer that it
-        then went on to (of all layers, where it went on to the output) and the kind of what was moved meanwhile.
+        Cycles among ``cycles`` in which the sequencer waited for external memory: by the number of the layer whose
+        tile it then went on to (of all layers, where it went on to the output), and the kind of what was moved
+        meanwhile.
     """
 
     cycles: int
@@ -74,6 +75,7 @@ class _Machine:
     external: int = 0
     layers: int = 0  # begun
     stalls: Counter[tuple[int, int]] = field(default_factory=Counter)
+    held: Counter[int] = field(default_factory=Counter)  # stalls since the latest tile, by kind
     format: WeightFormat = field(default_factory=WeightFormat)
 
     @property
@@ -115,8 +117,14 @@ class _Machine:
         """Execute an instruction, not before a cycle."""
         begin = self.executed + 1
         for kind, cycles in self.mover.between(begin, until):
-            self.stalls[self.layers, kind] += cycles
+            self.held[kind] += cycles
         self.executed = max(begin, until)
+
+    def charge(self, layer: int) -> None:
+        """Charge the stalls since the latest tile to a layer."""
+        for kind, cycles in self.held.items():
+            self.stalls[layer, kind] += cycles
+        self.held.clear()
 
     def tile(self, values: dict[str, int]) -> None:
         config = self.program.config
@@ -143,6 +151,7 @@ class _Machine:
         if values["layer"]:
             self.layers += 1
             self.begun = start + self._first_output(values) + config.write_latency
+        self.charge(self.layers - 1)
         self.loaded, self.started, self.pixels, self.busy = load, start, self.count, True
 
     def _first_output(self, values: dict[str, int]) -> int:
@@ -240,6 +249,7 @@ def _execute(
             machine.shift(elapsed)
             starts[:] = [max(0, start - elapsed) for start in starts]
             machine.stalls.clear()
+            machine.held.clear()
             inputs -= 1
             if not inputs:
                 machine.mover.origin = 0
@@ -247,6 +257,7 @@ def _execute(
                     return before, 0, stalls
         elif opcode is Opcode.OUTPUT:
             begin = max(machine.executed + 1, machine.finished - 1)
+            machine.charge(machine.layers)
             if not cycles:
                 cycles, stalls = begin, dict(machine.stalls)
             machine.executed = begin + values["count"] + OUTPUT_CYCLES - 1

@@ -35,7 +35,7 @@ class LayerUse:
         Bytes that move for it, by kind: weights, parameters and program, activations that it loads and stores. What is
         moved for several layers at once counts for the first of them.
     stalled : mapping of int
-        Cycles in which the sequencer waited before it, or before a band of it, by the kind of what was moved meanwhile.
+        Cycles in which the sequencer waited before a tile of it, by the kind of what was moved meanwhile.
     computed : int
         Cycles that its tiles take back to back.
     """
@@ -91,8 +91,11 @@ def port_use(program: Program, times: Timing) -> tuple[LayerUse, ...]:
 
 
 def _owners(program: Program) -> Iterator[tuple[int, MoveKind, int]]:
-    """Each move's layer, kind and beats: a store is the layer's before it, else it is the first one's that waits."""
-    begun, waiting = 0, list[tuple[MoveKind, int]]()
+    """Each move's layer, kind and beats: a store is the layer's before it, else it is the first tile's that waits.
+
+    A tile waits where a WAIT is between the tile before and it; it begins a layer, or goes on with the one begun last.
+    """
+    begun, waiting, due = 0, list[tuple[MoveKind, int]](), list[tuple[MoveKind, int]]()
     stores: list[bool] = []
     if half := program.config.program_half:  # which the hardware fetches by itself
         yield begun, MoveKind.PROGRAM, move_beats(program.config, MoveKind.PROGRAM, half)
@@ -100,6 +103,9 @@ def _owners(program: Program) -> Iterator[tuple[int, MoveKind, int]]:
         values = instruction.values
         if instruction.opcode is Opcode.TILE:
             begun += values["layer"]
+            for kind, beats in due:
+                yield begun - 1, kind, beats
+            due.clear()
         elif instruction.opcode is Opcode.MOVE:
             kind = MoveKind(values["kind"])
             beats = move_beats(program.config, kind, values["count"])
@@ -111,8 +117,7 @@ def _owners(program: Program) -> Iterator[tuple[int, MoveKind, int]]:
         elif instruction.opcode is Opcode.WAIT:
             open_moves = stores[len(stores) - values["moves"] :] if values["moves"] else []
             over = max(0, len(waiting) - open_moves.count(False))
-            for kind, beats in waiting[:over]:
-                yield begun, kind, beats
+            due += waiting[:over]
             del waiting[:over]
-    for kind, beats in waiting:
+    for kind, beats in due + waiting:
         yield begun, kind, beats
