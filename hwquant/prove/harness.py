@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -40,9 +41,11 @@ class Claim:
     method : Method
         How it is proven.
     depth : int
-        Cycles of the induction or the bound; those in which a damaged component has to be found out.
+        Cycles of the induction or the bound; in twice as many a damaged component has to be found out.
     slow : bool, default False
         Whether it takes more than a few seconds.
+    aside : tuple of str, optional
+        Registers of the component that the claim says nothing of, by name; they are not damaged.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Claim:
     method: Method
     depth: int
     slow: bool = False
+    aside: tuple[str, ...] = ()
 
 
 class Harness:
@@ -94,7 +98,7 @@ class Harness:
         return value
 
     def inside(self, name: str, shape: ShapeLike = 1) -> Any:
-        """See a signal inside the component, by its name such as ``"product.digit0"``; for lemmas."""
+        """See a register inside the component, by its name such as ``"product.digit0"``; for lemmas."""
         signal = self.free(f"inside{len(self.seen)}", shape)
         self.seen[signal.name] = f"dut.{name}"
         return signal
@@ -140,4 +144,20 @@ class Harness:
         outputs = {"always": self._always, "lemmas": self._lemmas, "assumed": self._assumed}
         signals = {name: Signal(name=name) for name in outputs}
         self.m.d.comb += [signals[name].eq(value) for name, value in outputs.items()]
-        return str(rtlil.convert(self.m, ports=[*self._inputs, *signals.values()]))
+        text = str(rtlil.convert(self.m, ports=[*self._inputs, *signals.values()]))
+        self.seen = {name: _flat(text, inside) for name, inside in self.seen.items()}
+        return text
+
+
+def _flat(text: str, inside: str) -> str:
+    """The flat name of a signal: Amaranth numbers submodules that are named as a signal is."""
+    *modules, signal = inside.split(".")
+    flat = "top"
+    for module in modules:
+        found = re.search(rf"cell \\{re.escape(flat)}\.({module}(?:\$\d+)?) ", text)
+        if not found:
+            raise ValueError(
+                f"the component has no submodule {module}, of which {inside} should be a register"
+            )
+        flat += f".{found[1]}"
+    return f"{flat.removeprefix('top.')}.{signal}"

@@ -1,9 +1,9 @@
 """Proves claims, and finds out components that are damaged.
 
-Induction over k cycles: the claim holds in the first k, and in each cycle that follows k in which it holds. (M. Sheeran,
-S. Singh, G. Stalmarck, "Checking safety properties using induction and a SAT-solver", 2000.) Where no k is enough, ABC
-finds an invariant. (N. Een, A. Mishchenko, R. Brayton, "Efficient implementation of property directed reachability",
-2011.)
+Induction over k cycles: the claim holds in the first k, and in each cycle that follows k in which it holds.
+(M. Sheeran, S. Singh, G. Stalmarck, "Checking safety properties using induction and a SAT-solver", 2000.) Where no k is
+enough, ABC finds an invariant. (N. Een, A. Mishchenko, R. Brayton, "Efficient implementation of property directed
+reachability", 2011.)
 
 A proof counts with its controls: each register of the component is damaged in turn, so that it takes the inverse of
 what it should, and the claim must be refuted. So no proof holds for lack of inputs or of something that is claimed.
@@ -107,8 +107,13 @@ def prove(claim: Claim) -> Proof:
                 claim.method is Method.BOUNDED or _inductive(system, claim.depth)
             )
             method = f"{claim.method.value}, {claim.depth} cycle{'s' * (claim.depth > 1)}"
-    inside = {node: name for node, name in system.states.items() if name.startswith(INSIDE)}
-    undetected = [name for node, name in inside.items() if _bounded(system, claim.depth, damaged=node)]
+    aside = {INSIDE + name for name in claim.aside}
+    unknown = aside - set(system.states.values())
+    if unknown:
+        raise ValueError(f"the component has no registers {', '.join(sorted(unknown))}")
+    inside = {n: name for n, name in system.states.items() if name.startswith(INSIDE) and name not in aside}
+    # What a damage does may take as long again to be seen.
+    undetected = [name for node, name in inside.items() if _bounded(system, 2 * claim.depth, damaged=node)]
     return Proof(
         claim.name,
         claim.statement,
@@ -127,14 +132,20 @@ def _translated(harness: Harness, work: Path) -> System:
     seen: list[str] = []
     for name, inside in harness.seen.items():
         seen += [f"delete -port {name}", f"connect -set {name} {inside}"]
-    reading = ["read_rtlil design.il", "hierarchy -top top", "proc", "flatten", "cd top", *seen, "cd"]
-    small = ["memory -nomap", "memory_map", "opt_clean", "dffunmap", "opt_clean"]
-    yosys(
-        [*reading, *small, "write_btor design.btor", "cd top", "add -assert always", "add -assume assumed", "cd"]
-        + ["techmap", "opt_clean", "dffunmap", "aigmap", "opt_clean", "write_aiger -zinit design.aig"],
-        work,
-        "translation",
-    )
+    flat = ["read_rtlil design.il", "hierarchy -top top", "proc", "flatten", "cd top", *seen, "cd"]
+    # Constants that do not matter are anything.
+    words = ["memory -nomap", "memory_map", "opt_clean", "dffunmap", "setundef -anyseq", "opt_clean"]
+    # Properties in place of the outputs, which ABC would take for such.
+    asserted = [
+        "cd top",
+        "delete -port always lemmas assumed",
+        "add -assert always",
+        "add -assume assumed",
+        "cd",
+    ]
+    bits = ["techmap", "opt_clean", "dffunmap", "aigmap", "opt_clean"]
+    writing = ("write_btor design.btor", "write_aiger -zinit design.aig")
+    yosys([*flat, *words, writing[0], *asserted, *bits, writing[1]], work, "translation")
     return System.read((work / "design.btor").read_text(encoding="utf-8"))
 
 

@@ -50,6 +50,9 @@ COMPARED = {
 }
 """Those whose term is a Boolean."""
 
+NO_BITS = "-1"
+"""What Yosys writes for an operand without bits."""
+
 Term = Any
 """A term of Bitwuzla."""
 
@@ -122,20 +125,20 @@ class Unrolled:
         sorts = {w[0]: int(w[3]) for w in system.lines if w[1] == "sort"}
         for words in system.lines:
             if words[1] == "state":
-                self.registers[words[0]] = self._free(words[3] if len(words) > 3 else words[0], sorts[words[2]])
+                self.registers[words[0]] = self._free(
+                    words[3] if len(words) > 3 else words[0], sorts[words[2]]
+                )
         self.sorts = sorts
         if begins:
             values = self._evaluate()
-            missing = sorted(name for node, name in system.states.items() if node not in system.init)
-            if missing:
-                raise ToolStopped(f"registers without an initial value: {', '.join(missing)}")
-            self.registers = {node: self._operand(system.init[node], values) for node in system.states}
+            # Those of block RAM have none, and may begin with anything.
+            self.registers |= {node: values[first] for node, first in system.init.items()}
 
     def step(self) -> dict[str, Term]:
         """Go on by a cycle; the values of the outputs in it, each a Boolean term."""
         values = self._evaluate()
         after = {
-            node: self._operand(self.system.next[node], values) if node in self.system.next else term
+            node: values[self.system.next[node]] if node in self.system.next else term
             for node, term in self.registers.items()
         }
         if self.damaged:
@@ -143,7 +146,7 @@ class Unrolled:
         self.registers = after
         self.cycle += 1
         one = self._value(1, 1)
-        return {name: self._term("EQUAL", self._operand(node, values), one) for name, node in self.system.outputs.items()}
+        return {name: self._term("EQUAL", values[node], one) for name, node in self.system.outputs.items()}
 
     def _term(self, kind: str, *operands: Term, numbers: Sequence[int] = ()) -> Term:
         return self.manager.mk_term(getattr(self.kind, kind), list(operands), list(numbers))
@@ -175,14 +178,14 @@ class Unrolled:
             return self._value(width, int(operands[0], base))
         if operator in ("zero", "one", "ones"):
             return self._value(width, {"zero": 0, "one": 1, "ones": (1 << width) - 1}[operator])
+        if operator in ("uext", "sext") and operands[0] == NO_BITS:
+            return self._value(width, 0)
         if operator in ("uext", "sext"):
             kind = "BV_ZERO_EXTEND" if operator == "uext" else "BV_SIGN_EXTEND"
-            return self._term(kind, self._operand(operands[0], values), numbers=[int(operands[1])])
+            return self._term(kind, values[operands[0]], numbers=[int(operands[1])])
         if operator == "slice":
-            return self._term(
-                "BV_EXTRACT", self._operand(operands[0], values), numbers=[int(operands[1]), int(operands[2])]
-            )
-        terms = [self._operand(operand, values) for operand in operands]
+            return self._term("BV_EXTRACT", values[operands[0]], numbers=[int(operands[1]), int(operands[2])])
+        terms = [values[operand] for operand in operands]
         if operator == "ite":
             chosen = self._term("EQUAL", terms[0], self._value(1, 1))
             return self._term("ITE", chosen, *terms[1:])
@@ -192,9 +195,3 @@ class Unrolled:
         if operator not in SAME:
             raise ToolStopped(f"a proof meets the BTOR2 operator {operator}, which it does not know")
         return self._term(SAME[operator], *terms)
-
-    def _operand(self, operand: str, values: Mapping[str, Term]) -> Term:
-        """A node's value; inverted where it has a minus sign."""
-        if operand[0] != "-":
-            return values[operand]
-        return self._term("BV_NOT", values[operand[1:]])
