@@ -45,7 +45,6 @@ def accumulator(depth: int, bits: int) -> Claim:
         build,
         Method.REACHABILITY,
         6,
-        slow=True,
     )
 
 

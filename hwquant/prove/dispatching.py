@@ -30,7 +30,6 @@ def dispatcher(config: ArrayConfig, name: str) -> Claim:
         build,
         Method.REACHABILITY,
         8,
-        slow=True,
         aside=("clear", "drained", "since", "spaced", "spacing"),  # only when a job begins
     )
 

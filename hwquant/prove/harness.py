@@ -42,8 +42,6 @@ class Claim:
         How it is proven.
     depth : int
         Cycles of the induction or the bound; in twice as many a damaged component has to be found out.
-    slow : bool, default False
-        Whether it takes more than a few seconds.
     aside : tuple of str, optional
         Registers of the component that the claim says nothing of, by name; they are not damaged.
     """
@@ -53,7 +51,6 @@ class Claim:
     build: Callable[[Harness], None]
     method: Method
     depth: int
-    slow: bool = False
     aside: tuple[str, ...] = ()
 
 

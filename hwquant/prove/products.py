@@ -12,9 +12,7 @@ from hwquant.rtl_templates.soft_product import SoftProduct
 from hwquant.rtl_templates.ternary_product import TernaryProduct
 
 
-def soft_product(
-    x_bits: int, weight_bits: int, appended: int | None, stages: int, slow: bool = False
-) -> Claim:
+def soft_product(x_bits: int, weight_bits: int, appended: int | None, stages: int) -> Claim:
     """The product of look-up tables is that of the activation and the last weight that was taken."""
 
     def build(harness: Harness) -> None:
@@ -29,7 +27,6 @@ def soft_product(
         build,
         Method.INDUCTION,
         2 + stages,
-        slow,
     )
 
 
@@ -54,7 +51,7 @@ def ternary_product(x_bits: int, weight_bits: int, appended: int | None, stages:
     )
 
 
-def packed_product(x_bits: int, weight_bits: int, wide_bits: int, slow: bool = False) -> Claim:
+def packed_product(x_bits: int, weight_bits: int, wide_bits: int) -> Claim:
     """Both products of one multiplication are those of the activation and the last weights that were taken."""
 
     class Packed(PackedProduct):
@@ -85,7 +82,6 @@ def packed_product(x_bits: int, weight_bits: int, wide_bits: int, slow: bool = F
         build,
         Method.INDUCTION,
         4,
-        slow,
     )
 
 
@@ -183,6 +179,6 @@ CLAIMS = (
     processing_element(8, 8, 20, None),
     processing_element(8, 2, 12, TernaryProduct),
     processing_element(4, 4, 12, SoftProduct),
-    soft_product(8, 8, None, 2, slow=True),
+    soft_product(8, 8, None, 2),
 )
 """Claims of widths that decide quickly, and of the widest that decide."""

@@ -107,11 +107,17 @@ def prove(claim: Claim) -> Proof:
                 claim.method is Method.BOUNDED or _inductive(system, claim.depth)
             )
             method = f"{claim.method.value}, {claim.depth} cycle{'s' * (claim.depth > 1)}"
+    # Yosys numbers those that had the same name.
+    named = {node: re.sub(r"(?<=.)\$\d+$", "", name) for node, name in system.states.items()}
     aside = {INSIDE + name for name in claim.aside}
-    unknown = aside - set(system.states.values())
+    unknown = aside - set(named.values())
     if unknown:
         raise ValueError(f"the component has no registers {', '.join(sorted(unknown))}")
-    inside = {n: name for n, name in system.states.items() if name.startswith(INSIDE) and name not in aside}
+    inside = {
+        node: name
+        for node, name in system.states.items()
+        if name.startswith(INSIDE) and named[node] not in aside
+    }
     # What a damage does may take as long again to be seen.
     undetected = [name for node, name in inside.items() if _bounded(system, 2 * claim.depth, damaged=node)]
     return Proof(

@@ -12,7 +12,7 @@ REGISTERS, MORE = 3, 3
 """Cycles from a sum to its value, and how many more a multiplier takes: claimed, so not asked of the component."""
 
 
-def requantizer(config: ArrayConfig, slow: bool = False) -> Claim:
+def requantizer(config: ArrayConfig) -> Claim:
     """What leaves is what the formula gives for what entered."""
     latency = REGISTERS + (MORE if config.multiplier_bits else 0)
 
@@ -60,7 +60,6 @@ def requantizer(config: ArrayConfig, slow: bool = False) -> Claim:
         build,
         Method.INDUCTION,
         latency + 2,
-        slow,
     )
 
 
@@ -73,7 +72,8 @@ CLAIMS = (
     requantizer(ArrayConfig(4, 4, accumulator_bits=16, shift_bits=4)),
     requantizer(ArrayConfig(4, 4, accumulator_bits=24, shift_bits=4, activation_bits=4)),
     requantizer(ArrayConfig(4, 4, accumulator_bits=20, shift_bits=3, least_shift=4)),
-    requantizer(ArrayConfig(4, 4, accumulator_bits=12, shift_bits=4, multiplier_bits=6), slow=True),
-    requantizer(ArrayConfig(4, 4, accumulator_bits=32, shift_bits=5), slow=True),
+    requantizer(ArrayConfig(4, 4, accumulator_bits=12, shift_bits=4, multiplier_bits=6)),
+    requantizer(ArrayConfig(4, 4, accumulator_bits=32, shift_bits=5)),
+    requantizer(ArrayConfig(4, 4, accumulator_bits=32, shift_bits=5, multiplier_bits=16)),
 )
 """Claims of several configurations, those of the array's default widths among them."""
