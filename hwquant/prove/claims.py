@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hwquant.prove import accumulation, dispatching, products, requantization, streams
+from hwquant.prove import accumulation, dispatching, moving, products, requantization, streams
 
 CLAIMS = (
     *products.CLAIMS,
@@ -10,5 +10,6 @@ CLAIMS = (
     *streams.CLAIMS,
     *accumulation.CLAIMS,
     *dispatching.CLAIMS,
+    *moving.CLAIMS,
 )
 """Every claim, each with a name of its own."""

@@ -95,7 +95,7 @@ class Harness:
         return value
 
     def inside(self, name: str, shape: ShapeLike = 1) -> Any:
-        """See a register inside the component, by its name such as ``"product.digit0"``; for lemmas."""
+        """See a signal inside the component, by its name such as ``"product.digit0"``; for lemmas."""
         signal = self.free(f"inside{len(self.seen)}", shape)
         self.seen[signal.name] = f"dut.{name}"
         return signal
@@ -153,8 +153,6 @@ def _flat(text: str, inside: str) -> str:
     for module in modules:
         found = re.search(rf"cell \\{re.escape(flat)}\.({module}(?:\$\d+)?) ", text)
         if not found:
-            raise ValueError(
-                f"the component has no submodule {module}, of which {inside} should be a register"
-            )
+            raise ValueError(f"the component has no submodule {module}, where {inside} should be")
         flat += f".{found[1]}"
     return f"{flat.removeprefix('top.')}.{signal}"
