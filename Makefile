@@ -2,6 +2,7 @@
 # make test      lint, types and all tests (below 20 minutes on two cores)
 # make nightly   the tests that take longer
 # make lint      ruff and mypy alone
+# make docs      the documentation as a site, in site/
 #
 # Each sets up .venv with what it needs, once. Variables: PYTHON (3.11 or newer), VENV, JOBS.
 
@@ -11,7 +12,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 TYPES := $(VENV)/types
 
-.PHONY: demo test nightly lint clean
+.PHONY: demo test nightly lint docs clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/hwquant demo
@@ -21,6 +22,9 @@ test: lint
 
 nightly: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n $(JOBS) -m nightly
+
+docs: $(VENV)/docs.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # mypy does not follow an editable install into folders of other names, so it reads an installed copy.
 lint: $(VENV)/dev.stamp
@@ -38,10 +42,14 @@ $(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ $(VENV)/demo.stamp
 
+$(VENV)/docs.stamp: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf $(VENV) .build demo hwquant.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .build site demo hwquant.egg-info .mypy_cache .pytest_cache .ruff_cache
