@@ -101,14 +101,19 @@ def registers() -> str:
 
 def boards() -> str:
     """The boards that come along."""
-    from hwquant.boards import board_names, load_board
+    from hwquant.boards.board import board_names, load_board
 
-    rows = []
-    for name in board_names():
-        board = load_board(name)
-        device = board.device
-        rows.append((f"`{name}`", board.title, f"`{device.name}`"))
-    return table(("board", "what it is", "device"), rows)
+    rows = [
+        (
+            f"`{name}`",
+            board.title,
+            f"`{board.device.name}`" if board.device else "any",
+            ", ".join(sorted(board.links)),
+            "yes" if board.memory else "no",
+        )
+        for name, board in ((name, load_board(name)) for name in board_names())
+    ]
+    return table(("board", "what it is", "device", "links", "memory"), rows)
 
 
 GENERATED: dict[str, Callable[[], str]] = {

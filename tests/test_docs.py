@@ -17,7 +17,7 @@ import hwquant
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 NAMES = [page.relative_to(ROOT / "docs").as_posix() for page in PAGES]
-BLOCK = re.compile(r"^```(\w*)(?: title=\"([\w.]+)\")?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```(\w*)(?: title=\"([\w.-]+)\")?\n(.*?)^```", re.DOTALL | re.MULTILINE)
 NEEDED = ("mkdocs", "material", "mkdocstrings", "mkdocs_click")
 
 
@@ -57,6 +57,17 @@ def test_the_python_in_a_page_is_true(page):
     for language, title, code in BLOCK.findall(page.read_text()):
         if language == "python" and not title:
             exec(compile(code, page.name, "exec"), {})
+
+
+def test_the_board_file_of_the_example_is_read(tmp_path):
+    from hwquant.boards.board import load_board
+
+    ((_, title, body),) = (
+        block for block in BLOCK.findall((ROOT / "docs/guide/extending.md").read_text()) if block[0] == "toml"
+    )
+    (tmp_path / title).write_text(body)
+    board = load_board(tmp_path / title)
+    assert (board.device.name, board.clock_hz) == ("lfe5u-25f", 25_000_000)
 
 
 @pytest.mark.nightly
