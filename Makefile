@@ -3,6 +3,7 @@
 # make nightly   the tests that take longer
 # make lint      ruff and mypy alone
 # make prove     what is proven of the RTL, as a table and in benchmarks/results/proofs.json
+# make docs      the documentation as a site, in site/
 #
 # Each sets up .venv with what it needs, once. Variables: PYTHON (3.11 or newer), VENV, JOBS.
 
@@ -12,7 +13,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 TYPES := $(VENV)/types
 
-.PHONY: demo test nightly lint prove clean
+.PHONY: demo test nightly lint prove docs clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/hwquant demo
@@ -22,6 +23,9 @@ test: lint
 
 nightly: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n $(JOBS) -m nightly
+
+docs: $(VENV)/docs.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # mypy does not follow an editable install into folders of other names, so it reads an installed copy.
 lint: $(VENV)/dev.stamp
@@ -40,7 +44,11 @@ $(VENV)/demo.stamp: pyproject.toml | $(VENV)/bin/pip
 
 $(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	touch $@ $(VENV)/demo.stamp
+	touch $@ $(VENV)/demo.stamp $(VENV)/docs.stamp
+
+$(VENV)/docs.stamp: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -48,4 +56,4 @@ $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf $(VENV) .build demo hwquant.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .build site demo hwquant.egg-info .mypy_cache .pytest_cache .ruff_cache
