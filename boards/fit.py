@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from hwquant.boards.board import Board
 from hwquant.boards.candidate import Candidate, Fit, Outside
-from hwquant.boards.clock_estimate import ClockEstimate, estimate_clock
 from hwquant.boards.families.family import Device
-from hwquant.boards.needs import Need, needs, worst
-from hwquant.boards.outside import ExternalChoice, board_memory, compiled_outside, promising
+from hwquant.boards.needs import needs, worst
+from hwquant.boards.outside import ExternalChoice, board_clock, board_memory, compiled_outside, promising
 from hwquant.boards.shapes import TYPICAL, Shapes, regular
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.array_shape import ArrayShape
@@ -159,7 +157,7 @@ def _inside(shapes: Shapes, board: Board, device: Device, progress: Progress | N
     for shape in sorted(rough, key=lambda item: -math.prod(item)):
         least = needs(rough[shape], device, kind=board.link)
         excess[shape] = worst(least).excess
-        fastest = shapes.macs / math.prod(shape) / (_clock(board, device, least).megahertz * 1e3)
+        fastest = shapes.macs / math.prod(shape) / (board_clock(board, device, least).megahertz * 1e3)
         if excess[shape] > HOPELESS or (best and fastest > best.milliseconds):
             continue
         if progress:
@@ -247,19 +245,12 @@ def _candidate(
         cycles=report.cycles,
         frame_cycles=report.frame_cycles,
         utilization=report.utilization,
-        clock=_clock(board, device, used, external=memory is not None),
+        clock=board_clock(board, device, used, external=memory is not None),
         link=board.link_time(item.program, board.target(external=memory is not None) * 1e6),
         largest_memory=max(bits, key=lambda name: bits[name]),
         needs=used,
         outside=Outside.of(report.external),
     )
-
-
-def _clock(board: Board, device: Device, used: Sequence[Need], *, external: bool = False) -> ClockEstimate:
-    """The clock of a design that takes so much; the board's target for a family of which nothing was routed."""
-    cells = next((need.needed for need in used if need.resource == "cell"), 0)
-    found = estimate_clock(device, cells, board.target_mhz)
-    return replace(found, megahertz=min(found.megahertz, board.target(external=True))) if external else found
 
 
 def _merit(candidate: Candidate) -> tuple[float, int]:

@@ -6,7 +6,7 @@ Everything appears in ``build/boards/<board>/``, whole or not at all.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import assert_never
@@ -28,8 +28,9 @@ from hwquant.build import BOARDS, Build, holding, installed, tidy
 from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.files import make_folder, replacing, write_bytes
 from hwquant.names import path_name
-from hwquant.program.cycles import timing
+from hwquant.program.cycles import Timing, timing
 from hwquant.progress import Progress
+from hwquant.report import Report
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.verilog import to_rtlil, to_verilog
 
@@ -246,12 +247,11 @@ def _implement(
         if build.program.config.external_bits:
             notes.append("the host loads the external memory once, in the first session after power-on")
     program = build.program
-    if (
-        program.memory and board.memory and made.hertz
-    ):  # not what it was compiled for: another clock, or another chip
-        program = replace(program, memory=board.memory.external(made.hertz))
-    times, link = timing(program), board.link_time(program, made.hertz)
-    cycles = times.frame_cycles
+    times: Report | Timing = build.report
+    if program.memory and board.memory and made.hertz:
+        # The chip at this clock, whatever memory the program was compiled for.
+        times = timing(program, board.memory.external(made.hertz).timing)
+    cycles, link = times.frame_cycles, board.link_time(program, made.hertz)
     core_seconds = times.cycles / made.hertz if made.hertz else 0.0
     batch, memory = build.report.batch, MEMORY_PACKAGES if build.program.config.external_bits else ()
     return Implementation(

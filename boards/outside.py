@@ -8,15 +8,15 @@ brings little.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
 from hwquant.boards.board import Board
-from hwquant.boards.clock_estimate import estimate_clock
+from hwquant.boards.clock_estimate import ClockEstimate, estimate_clock
 from hwquant.boards.contents import Contents
 from hwquant.boards.families.family import Device
-from hwquant.boards.needs import needs
+from hwquant.boards.needs import Need, needs
 from hwquant.boards.pins import LinkKind
 from hwquant.boards.shapes import Compiled, Shapes, regular
 from hwquant.errors import DoesNotFit, Unsupported
@@ -133,6 +133,15 @@ def _ram_fits(config: ArrayConfig, device: Device, kind: LinkKind, contents: Con
     return all(need.excess <= 1 for need in items if need.resource == "ram")
 
 
+def board_clock(
+    board: Board, device: Device, used: Sequence[Need], *, external: bool = False
+) -> ClockEstimate:
+    """The clock of a design that takes so much; the board's target for a family of which nothing was routed."""
+    cells = next((need.needed for need in used if need.resource == "cell"), 0)
+    found = estimate_clock(device, cells, board.target_mhz)
+    return replace(found, megahertz=min(found.megahertz, board.target(external=True))) if external else found
+
+
 def promising(shapes: Shapes, board: Board, device: Device, memory: ExternalMemory) -> Iterator[Array]:
     """The arrays to compile for: those that fit beside small memories and take the least time of their own."""
     found: dict[Array, float] = {}
@@ -148,8 +157,6 @@ def promising(shapes: Shapes, board: Board, device: Device, memory: ExternalMemo
         used = needs(small, device, kind=board.link)
         if all(need.excess <= 1 for need in used):
             least = least or math.prod(array) // 4
-            cells = next((need.needed for need in used if need.resource == "cell"), 0)
-            clock = estimate_clock(device, cells, board.target_mhz)
-            megahertz = min(clock.megahertz, board.target(external=True))
-            found[array] = shapes.rough_cycles(array, device, memory) / megahertz
+            clock = board_clock(board, device, used, external=True)
+            found[array] = shapes.rough_cycles(array, device, memory) / clock.megahertz
     yield from sorted(found, key=lambda array: found[array])[:SEVERAL]
