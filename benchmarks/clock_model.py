@@ -3,12 +3,13 @@
     python benchmarks/clock_model.py add ROUTED.json
     python benchmarks/clock_model.py fit
 
-``add`` takes routed designs into ``benchmarks/results/clock_model_data.json``: objects with ``board``, ``array``,
+``fit`` fits :mod:`hwquant.boards.clock_estimate` (scipy) to the designs that ``benchmarks/boards.py`` has routed, of
+families that nextpnr times, and to those that were added, and writes ``boards/clock.json``. The errors are of each
+design from the others; ``benchmarks/results/clock_model.json`` has them one by one.
+
+``add`` takes other routed designs into ``benchmarks/results/clock_model_data.json``: objects with ``board``, ``array``,
 ``network``, ``cells`` (those that place and route packed) and ``mhz``, the clock that nextpnr says is reached; another
 one of the same board, array and network replaces the earlier.
-
-``fit`` fits :mod:`hwquant.boards.clock_estimate` to them (scipy) and writes ``boards/clock.json``. The errors are of
-each design from the others; ``benchmarks/results/clock_model.json`` has them one by one.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from hwquant.boards.clock_estimate import burden, clock_model
 from hwquant.boards.families.family import Device
 
 DATA = "clock_model_data"
+BOARDS = "boards"
 MODEL = Path(__file__).resolve().parent.parent / "boards" / "clock.json"
 FIELDS = ("board", "array", "network", "cells", "mhz")
 EXPECTED = {"size": 0.2, "crowding": 1.0}
@@ -50,7 +52,7 @@ def main() -> None:
 @click.argument("routed", type=click.Path(path_type=Path, exists=True), nargs=-1, required=True)
 def add(routed: tuple[Path, ...]) -> None:
     """Take in routed designs."""
-    known = {_key(row): row for row in rows()}
+    known = {_key(row): row for row in _added()}
     for path in routed:
         found = json.loads(path.read_text())
         for row in found if isinstance(found, list) else [found]:
@@ -94,7 +96,20 @@ def fit() -> None:
 
 
 def rows() -> list[dict[str, Any]]:
-    """The routed designs."""
+    """The routed designs: those of boards, and those that were added."""
+    boards = json.loads((FOLDER / f"{BOARDS}.json").read_text())["results"].values()
+    known = {
+        _key(row): {**row, "cells": row["used"]["cell"], "mhz": row["fmax MHz"]}
+        for row in boards
+        if "cell" in row["used"]
+    }
+    known |= {_key(row): row for row in _added()}
+    found = [{name: known[key][name] for name in FIELDS} for key in sorted(known)]
+    return [row for row in found if device_of(row).family.timed]
+
+
+def _added() -> list[dict[str, Any]]:
+    """The designs that were added."""
     path = FOLDER / f"{DATA}.json"
     return list(json.loads(path.read_text())["results"]) if path.exists() else []
 

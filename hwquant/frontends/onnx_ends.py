@@ -32,14 +32,14 @@ def ends(division: Division) -> Ends | None:
             raise Unsupported(f"output {name!r} is an input as it is; leave it out", where=name)
     if not head and not tail:
         return None
+    survey, model = division.survey, division.model
     for index in (*head, *tail):
         node = division.nodes[index]
-        if not is_quantizer(node) and (reason := unfit(node)):
+        if not is_quantizer(node) and (reason := unfit(node, survey.arrays)):
             label = f"node {node_name(node)!r} ({node.op_type})"
             raise Unsupported(
                 f"{label} cannot stay with the host: {reason}", where=label, operator=node.op_type
             )
-    survey, model = division.survey, division.model
     parts = []
     for what, mine, readers in (("head", head, [*division.on_array, *tail]), ("tail", tail, [])):
         nodes = [

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
 from hwquant.packages import load_package
@@ -19,6 +21,7 @@ STANDARD = ("", "ai.onnx")
 """The names of the domain of ONNX's own operators: a runtime's own ones may be anything."""
 ENDLESS = frozenset({"Loop", "Scan", "SequenceMap"})
 """Operators that can run as long as their data say."""
+EVALUATION = "export the model in evaluation mode"
 RANDOM = ("Random", "Bernoulli", "Multinomial")
 _INVALID = (ValueError, RuntimeError, TypeError, KeyError, IndexError)
 
@@ -56,11 +59,11 @@ def opened(part: bytes, what: str) -> onnx.ModelProto:
     except DecodeError:
         raise HwquantError(f"{what} is no ONNX model") from None
     _check_outside(model, what)
-    nodes = list(_nodes(model.graph))
+    nodes, constants = list(_nodes(model.graph)), _constants(model.graph)
     if not 1 <= len(nodes) <= MOST_NODES:
         raise HwquantError(f"{what} has {len(nodes)} operators; 1 to {MOST_NODES} are possible")
     for node in nodes:
-        if reason := unfit(node):
+        if reason := unfit(node, constants):
             raise HwquantError(f"{what} holds {node.op_type!r}: {reason}")
     try:
         onnx.checker.check_model(model)
@@ -72,15 +75,49 @@ def opened(part: bytes, what: str) -> onnx.ModelProto:
     return model
 
 
-def unfit(node: onnx.NodeProto) -> str:
-    """Say why a node may not be run by the host; empty where it may."""
+def unfit(node: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) -> str:
+    """Say why a node may not be run by the host; empty where it may.
+
+    Parameters
+    ----------
+    node : onnx.NodeProto
+        The node.
+    constants : mapping of ndarray
+        Constants of its graph by name, at least those that are one truth value.
+    """
     if node.domain not in STANDARD:
         return f"operators of the domain {node.domain!r} are not run, only ONNX's own"
     if node.op_type in ENDLESS:
         return "loops are not run, which can go on for ever"
     if node.op_type.startswith(RANDOM):
         return "random numbers are not supported"
+    if _trains(node, constants):
+        return "it is in training mode, where a result depends on other samples or on chance; " + EVALUATION
     return ""
+
+
+def _trains(node: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether a node is in training mode, or may be."""
+    if any(item.name == "training_mode" and item.i for item in node.attribute):
+        return True
+    if node.op_type == "BatchNormalization":
+        # Before operator set 14, statistics among the outputs are what says so.
+        return any(node.output[1:])
+    if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2]:
+        mode = constants.get(node.input[2])
+        return mode is None or bool(mode.any())
+    return False
+
+
+def _constants(graph: onnx.GraphProto) -> dict[str, NDArray[Any]]:
+    """The constants of a model that are one truth value, by name."""
+    from onnx import TensorProto, numpy_helper
+
+    return {
+        item.name: numpy_helper.to_array(item)
+        for item in graph.initializer
+        if item.data_type == TensorProto.BOOL and not item.dims
+    }
 
 
 def _check_outside(model: onnx.ModelProto, what: str) -> None:

@@ -265,6 +265,32 @@ def test_loops_and_random_numbers_do_not_stay_with_the_host():
             from_onnx(made)
 
 
+STATISTICS = dict(zip("gbmv", np.full((4, 4), 0.5, np.float32)))
+TRAINING = {
+    "outputs": ("BatchNormalization", ["s", *STATISTICS], ["y", "m2", "v2", "m3", "v3"], {}, 13),
+    "attribute": ("BatchNormalization", ["s", *STATISTICS], ["y", "m2", "v2"], {"training_mode": 1}, 17),
+    "input": ("Dropout", ["s", "", "yes"], ["y"], {}, 17),
+}
+
+
+@pytest.mark.parametrize("source", ["array", "host"])
+@pytest.mark.parametrize("how", TRAINING)
+def test_training_does_not_stay_with_the_host(how, source):
+    operator, inputs, outputs, attributes, opset = TRAINING[how]
+    before = make_node("Relu", ["c"], ["s"]) if source == "array" else host_node("c", "s")
+    node = make_node(operator, inputs, outputs, **attributes)
+    constants = {**CONSTANTS, **STATISTICS, "yes": np.array(True)}
+    made = model([conv("x", "c"), before, node], X, ["y"], constants, opset=opset)
+    with pytest.raises(Unsupported, match=rf"\({operator}\).* (training|evaluation) mode"):
+        from_onnx(made)
+
+
+def test_dropout_that_does_not_train_stays_with_the_host():
+    nodes = [conv("x", "c"), host_node("c", "s"), make_node("Dropout", ["s", "", "no"], ["y"])]
+    made = model(nodes, X, ["y"], {**CONSTANTS, "no": np.array(False)})
+    check(made, from_onnx(made))
+
+
 def random_model(generator):
     """Convolutions, sums, joins and what no array does, in any order."""
     nodes, channels, tensors = [], {"x": 2}, ["x"]
