@@ -36,6 +36,9 @@ SIGNALS = {
 }
 TEXT = (resources.files("hwquant.boards") / "ulx3s-85f.toml").read_text(encoding="utf-8")
 
+LIMITS = {"activation_depth": 700, "weight_depth": 64, "parameter_depth": 32}
+litedram = pytest.mark.skipif(find_spec("litedram") is None, reason="litedram is not installed")
+
 
 def changed(old, new):
     assert old in TEXT
@@ -61,6 +64,27 @@ def test_the_pins_of_ulx3s_are_those_that_others_have(size):
     external = board.memory.external(80e6)
     assert (external.size, external.data_bits) == (32 << 20, 16)
     assert not {pin.location for pin in board.pins.values()} & set(theirs.values())
+
+
+@pytest.mark.parametrize("name", ["colorlight-i5", "colorlight-i9"])
+def test_what_colorlight_wires_needs_no_pins(name):
+    board = load_board(name)
+    signals = {function.removeprefix("sdram_").rpartition("_")[0] for function in board.memory.pins}
+    assert not signals & {"clock_enable", "cs", "mask"}
+    external = board.memory.external(80e6)
+    assert (external.size, external.data_bits) == (8 << 20, 32)
+    places = [pin.location for pin in (*board.pins.values(), *board.memory.pins.values())]
+    assert len(set(places)) == len(places)
+
+
+@litedram
+@pytest.mark.parametrize("name", ["colorlight-i5", "colorlight-i9"])
+def test_the_top_of_colorlight_has_a_port_for_every_pin(name, qgraph):
+    board = load_board(name)
+    program = compile_network(qgraph, (2, 2), external=board.memory.external(60e6), limits=LIMITS)
+    text = to_rtlil(top_of(board, program))
+    for function in board.memory.pins:
+        assert f"\\{function}\n" in text
 
 
 def test_a_board_without_the_table_has_no_memory():
@@ -95,10 +119,6 @@ def test_what_does_not_fit_is_refused_by_name(old, new, message):
 def test_a_clock_that_the_chip_does_not_bear_is_refused():
     with pytest.raises(Unsupported, match="133 MHz, not 140 MHz"):
         load_board("ulx3s-85f").memory.external(140e6)
-
-
-LIMITS = {"activation_depth": 700, "weight_depth": 64, "parameter_depth": 32}
-litedram = pytest.mark.skipif(find_spec("litedram") is None, reason="litedram is not installed")
 
 
 @pytest.fixture(scope="module")
