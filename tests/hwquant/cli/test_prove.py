@@ -30,7 +30,9 @@ def test_the_bus_of_a_core_is_proven(hwquant, build):
     result = hwquant("prove", build.folder, "--only", "AxiAccelerator", "--json").json
     (proof,) = result["proofs"]
     assert result["proven"] == 1
-    assert proof["holds"] and proof["unbounded"] and proof["undetected"] == []
+    assert proof["holds"]
+    assert proof["unbounded"]
+    assert proof["undetected"] == []
 
 
 def test_a_name_that_no_claim_has_is_an_error_that_lists_them(hwquant, build):
