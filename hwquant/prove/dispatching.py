@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from amaranth.hdl import Signal, Value
 
 from hwquant.program.array_shape import ACCUMULATE_HAZARD
@@ -100,16 +102,13 @@ def starts(config: ArrayConfig, name: str) -> Claim:
     )
 
 
-def _small(**sizes: int) -> ArrayConfig:
-    return ArrayConfig(
-        2, 2, activation_depth=8, weight_depth=8, parameter_depth=4, accumulator_depth=4, **sizes
-    )
-
+SMALL = ArrayConfig(2, 2, activation_depth=8, weight_depth=8, parameter_depth=4, accumulator_depth=4)
+"""A small array: its size is only in how long jobs wait."""
 
 CLAIMS = (
-    starts(_small(), "2x2"),
-    starts(_small(external_bits=32, external_address_bits=8), "2x2 with external memory"),
-    starts(_small(product_bits=2), "2x2 with products"),
+    starts(SMALL, "2x2"),
+    starts(replace(SMALL, external_bits=32, external_address_bits=8), "2x2 with external memory"),
+    starts(replace(SMALL, product_bits=2), "2x2 with products"),
     dispatcher(
         ArrayConfig(2, 2, activation_depth=8, weight_depth=8, parameter_depth=4, accumulator_depth=4), "2x2"
     ),
