@@ -116,10 +116,22 @@ def boards() -> str:
     return table(("board", "what it is", "device", "links", "memory"), rows)
 
 
+def proofs() -> str:
+    """What is claimed of the components, and how it is proven."""
+    from hwquant.prove.claims import CLAIMS
+
+    rows = [
+        (claim.name, claim.statement, claim.method.value, "yes" if claim.method.unbounded else "no")
+        for claim in CLAIMS
+    ]
+    return table(("claim", "what is true for all inputs", "proven by", "in all cycles"), rows)
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "python": python,
     "instructions": instructions,
     "registers": registers,
     "boards": boards,
+    "proofs": proofs,
 }
 """Texts by the name that a page gives."""

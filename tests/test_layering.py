@@ -99,6 +99,7 @@ MAY_IMPORT = {
     | {"advice", "clipping", "states"}
     | {
         "training",
+        "prove",
         "pruning",
         "truncation",
         "search",

@@ -47,6 +47,7 @@ COMMANDS = {
     "truncate": "Truncate MODEL's parameters, and report what it costs.",
     "export": "Write NET.hwq as an ONNX model of standard operators.",
     "core": "Write BUILD's accelerator as a core with a bus.",
+    "prove": "Prove what is claimed of the components of BUILD's core.",
     "demo": "Quantize, compile and simulate a small network.",
 }
 """What each command does: the first sentence of its help, here so that the list of commands loads none of them."""

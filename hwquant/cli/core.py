@@ -11,7 +11,8 @@ from hwquant.cli.common import emit, json_option
 from hwquant.cli.types import LateChoice
 
 
-def _buses() -> Iterable[str]:
+def buses() -> Iterable[str]:
+    """The buses that a core may have."""
     from hwquant.rtl_templates.ip_core import BUSES
 
     return BUSES
@@ -23,7 +24,7 @@ def _buses() -> Iterable[str]:
     "--bus",
     default="axi",
     show_default=True,
-    type=LateChoice(_buses),
+    type=LateChoice(buses),
     help="axi: AXI4-Lite and AXI4-Stream; wishbone: 32 bits, classic; stream: valid and ready.",
 )
 @click.option(

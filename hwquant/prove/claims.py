@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from hwquant.prove import accumulation, dispatching, moving, products, requantization, streams
+from hwquant.prove import (
+    accumulation,
+    buses,
+    dispatching,
+    filling,
+    loading,
+    moving,
+    multiplying,
+    products,
+    requantization,
+    streams,
+    tables,
+)
 
 CLAIMS = (
     *products.CLAIMS,
@@ -11,5 +23,10 @@ CLAIMS = (
     *accumulation.CLAIMS,
     *dispatching.CLAIMS,
     *moving.CLAIMS,
+    *tables.CLAIMS,
+    *multiplying.CLAIMS,
+    *loading.CLAIMS,
+    *buses.CLAIMS,
+    *filling.CLAIMS,
 )
 """Every claim, each with a name of its own."""

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from amaranth.back import rtlil
-from amaranth.hdl import ClockDomain, Module, ShapeLike, Signal, Value, ValueLike
+from amaranth.hdl import ClockDomain, DomainRenamer, Module, ShapeLike, Signal, Value, ValueLike
 from amaranth.lib.wiring import Component, Flow
 
 
@@ -43,7 +43,7 @@ class Claim:
     depth : int
         Cycles of the induction or the bound; in twice as many a damaged component has to be found out.
     aside : tuple of str, optional
-        Registers of the component that the claim says nothing of, by name; they are not damaged.
+        Registers of the component that the claim says nothing of, by name or pattern; they are not damaged.
     """
 
     name: str
@@ -65,12 +65,15 @@ class Harness:
         The module, for what a claim compares the component with.
     seen : dict of str to str
         Names of the harness' inputs that stand for signals inside the component, and which these are.
+    opened : dict of str to str
+        Names of the harness' inputs that take the place of signals inside the component, and which these are.
     """
 
     def __init__(self) -> None:
         self.m = Module()
         self.m.domains += (domain := ClockDomain("sync", reset_less=True))
         self.seen: dict[str, str] = {}
+        self.opened: dict[str, str] = {}
         self._inputs: list[Value] = [domain.clk]
         self._always: Value = Value.cast(1)
         self._lemmas: Value = Value.cast(1)
@@ -100,12 +103,19 @@ class Harness:
         self.seen[signal.name] = f"dut.{name}"
         return signal
 
-    def component(self, component: Component, **driven: ValueLike) -> Any:
+    def open(self, name: str, shape: ShapeLike = 1) -> Any:
+        """Let a signal inside the component be anything in each cycle, whatever drives it, such as a memory's word."""
+        signal = self.free(f"opened{len(self.opened)}", shape)
+        self.opened[signal.name] = f"dut.{name}"
+        return signal
+
+    def component(self, component: Component, *, domain: str = "sync", **driven: ValueLike) -> Any:
         """Put the component in; its inputs are free but for those that are given, by name.
 
-        A stream's payload and readiness are given as ``i_payload``, ``o_ready`` and so on.
+        A stream's payload and readiness are given as ``i_payload``, ``o_ready`` and so on. A component that makes its
+        clock domain itself has another ``domain`` than the harness'.
         """
-        self.m.submodules.dut = component
+        self.m.submodules.dut = DomainRenamer(domain)(component)
         for path, member, port in component.signature.flatten(component):
             if member.flow is Flow.In:
                 name = "_".join(str(part) for part in path)
@@ -142,7 +152,8 @@ class Harness:
         signals = {name: Signal(name=name) for name in outputs}
         self.m.d.comb += [signals[name].eq(value) for name, value in outputs.items()]
         text = str(rtlil.convert(self.m, ports=[*self._inputs, *signals.values()]))
-        self.seen = {name: _flat(text, inside) for name, inside in self.seen.items()}
+        for names in (self.seen, self.opened):
+            names |= {name: _flat(text, inside) for name, inside in names.items()}
         return text
 
 

@@ -86,10 +86,13 @@ def packed_product(x_bits: int, weight_bits: int, wide_bits: int) -> Claim:
 
 
 def processing_element(
-    x_bits: int, weight_bits: int, sum_bits: int, product: type[SoftProduct] | type[TernaryProduct] | None
+    x_bits: int,
+    weight_bits: int,
+    sum_bits: int,
+    product: type[SoftProduct] | type[TernaryProduct] | None,
+    stages: int = 2,
 ) -> Claim:
     """An element adds its product to the sum from above, and hands on what goes on."""
-    stages = 2
 
     def build(harness: Harness) -> None:
         element = ProcessingElement(
@@ -123,7 +126,8 @@ def processing_element(
         harness.always(dut.weight_next == shadow)
 
     return Claim(
-        f"ProcessingElement: {x_bits} x {weight_bits} bits, {product.__name__ if product else 'a multiplication'}",
+        f"ProcessingElement: {x_bits} x {weight_bits} bits, {product.__name__ if product else 'a multiplication'}"
+        f"{', 1 stage' * (stages == 1)}",
         "sum_next = sum + x * weight; activations, marks and weights go on a cycle later",
         build,
         Method.INDUCTION,

@@ -11,6 +11,7 @@ what it should, and the claim must be refuted. So no proof holds for lack of inp
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import time
 from collections.abc import Sequence
@@ -109,14 +110,14 @@ def prove(claim: Claim) -> Proof:
             method = f"{claim.method.value}, {claim.depth} cycle{'s' * (claim.depth > 1)}"
     # Yosys numbers those that had the same name.
     named = {node: re.sub(r"(?<=.)\$\d+$", "", name) for node, name in system.states.items()}
-    aside = {INSIDE + name for name in claim.aside}
-    unknown = aside - set(named.values())
+    aside = [INSIDE + name for name in claim.aside]
+    unknown = [name for name in aside if not fnmatch.filter(named.values(), name)]
     if unknown:
         raise ValueError(f"the component has no registers {', '.join(sorted(unknown))}")
     inside = {
         node: name
         for node, name in system.states.items()
-        if name.startswith(INSIDE) and named[node] not in aside
+        if name.startswith(INSIDE) and not any(fnmatch.fnmatchcase(named[node], pattern) for pattern in aside)
     }
     # What a damage does may take as long again to be seen.
     undetected = [name for node, name in inside.items() if _bounded(system, 2 * claim.depth, damaged=node)]
@@ -138,6 +139,7 @@ def _translated(harness: Harness, work: Path) -> System:
     seen: list[str] = []
     for name, inside in harness.seen.items():
         seen += [f"delete -port {name}", f"connect -set {name} {inside}"]
+    seen += [f"connect -set {inside} {name}" for name, inside in harness.opened.items()]
     flat = ["read_rtlil design.il", "hierarchy -top top", "proc", "flatten", "cd top", *seen, "cd"]
     # Constants that do not matter are anything.
     words = ["memory -nomap", "memory_map", "opt_clean", "dffunmap", "setundef -anyseq", "opt_clean"]

@@ -27,6 +27,7 @@ ARGUMENTS = {
     "truncate": ["{}", "-c", "{}", "-o", "out.hwq"],
     "export": ["{}", "-o", "out.onnx"],
     "core": ["{}", "-o", "out"],
+    "prove": ["{}"],
     "demo": ["-o", "file"],
 }
 """How each is called; {} is an input."""
@@ -46,6 +47,7 @@ OUT_OF_RANGE = {
     "fit": ["--array", "0x0"],
     "truncate": ["--to", "int3"],
     "core": ["--bus", "pci"],
+    "prove": ["--bus", "pci"],
 }
 
 
