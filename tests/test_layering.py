@@ -42,6 +42,8 @@ MAY_IMPORT = {
     "options": {"errors"},
     "progress": set(),
     "packages": {"errors"},
+    "workers": {"errors", "packages"},
+    "journal": {"errors", "files", "fingerprint"},
     "names": {"errors"},
     "files": {"errors"},
     "container": {"errors", "files"},
@@ -77,7 +79,9 @@ MAY_IMPORT = {
     "training": MODELS | {"quantize", "advice"},
     "pruning": MODELS | {"quantize", "program", "training", "advice"},
     "truncation": MODELS | {"quantize", "training", "advice", "host", "states"},
-    "search": MODELS | {"quantize", "program", "training", "boards", "boards.families", "advice", "__init__"},
+    "search": MODELS
+    | {"quantize", "program", "training", "boards", "boards.families", "advice", "__init__"}
+    | {"workers", "journal"},
     "export": INTEGER | {"host", "hwq"},
     "link": {"errors", "packages"},
     "rtl_templates": {"errors", "names", "packages", "link", "program", "__init__"},
@@ -94,7 +98,7 @@ MAY_IMPORT = {
     | {"link", "program", "report", "rtl_templates", "build", "board_report", "boards.families"},
     "prove": {"errors", "files", "packages", "program", "rtl_templates", "boards"},
     "optimize": MODELS
-    | {"quantize", "program", "advice", "training", "pruning", "search", "boards", "__init__"},
+    | {"quantize", "program", "advice", "training", "pruning", "search", "boards", "__init__", "workers"},
     "cli": MODELS
     | {"advice", "clipping", "states"}
     | {
