@@ -1,8 +1,8 @@
 """Outcomes on disk at once, line by line: what is interrupted goes on where it was.
 
 A text file of JSON lines. The first is a header, which says what the outcomes belong to. Every line carries a
-checksum, of what it says and of the header: so lines of another journal do not count. An interrupted write leaves a last
-line without its end: it is dropped, with a warning.
+checksum, of what it says and of the header: so lines of another journal do not count. An interrupted write leaves a
+last line without its end: it is dropped, with a warning.
 """
 
 from __future__ import annotations

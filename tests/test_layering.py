@@ -69,6 +69,7 @@ MAY_IMPORT = {
     "ranges": FLOAT | {"qgraph"},
     "validate": FLOAT | {"qgraph", "ranges"},
     "golden": INTEGER | {"floating", "host", "states"},
+    "random_networks": INTEGER | {"golden", "frontends", "program"},
     "agreement": INTEGER | {"golden", "frontends", "host"},
     "clipping": INTEGER | {"golden", "advice", "host", "states"},
     "stored_tables": {"errors", "qgraph", "record"},

@@ -10,7 +10,9 @@ HEADER = {"format": "lines", "version": 1, "of": {"network": "a"}}
 
 def opened(path, header=HEADER, resume=True):
     seen = {}
-    return JournalFile(path, header, "count", resume, lambda number, content: seen.update({number: content})), seen
+    return JournalFile(
+        path, header, "count", resume, lambda number, content: seen.update({number: content})
+    ), seen
 
 
 @pytest.fixture

@@ -11,13 +11,12 @@ from itertools import cycle
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_inputs, random_qgraph
 
 from hwquant.errors import DoesNotFit
 from hwquant.golden import run
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
+from hwquant.random_networks import Features, random_inputs, random_qgraph
 from hwquant.sim import Stalls, simulate
 from hwquant.sim.check import check
 
