@@ -1,8 +1,8 @@
 """What has been evaluated, on disk at once: a search that is interrupted goes on where it was.
 
 The first line of the journal (:mod:`hwquant.journal`) says what the outcomes belong to, by checksums of network, data
-and options; each other line is a candidate, with its network where that was fine-tuned. Each line stands for itself: where
-one is missing, the candidate is evaluated again.
+and options; each other line is a candidate, with its network where that was fine-tuned. Each line stands for itself:
+where one is missing, the candidate is evaluated again.
 
 A journal is for the version of hwquant that began it, which is one of the checksums; a file of another `VERSION` is
 refused.
