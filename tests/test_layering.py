@@ -97,6 +97,9 @@ MAY_IMPORT = {
     "demo": set(),
     "boards": INTEGER
     | {"link", "program", "report", "rtl_templates", "build", "board_report", "boards.families"},
+    "regress": MODELS
+    | {"quantize", "program", "frontends", "boards", "sim", "page", "random_networks", "workers", "journal"}
+    | {"__init__"},
     "prove": {"errors", "files", "packages", "program", "rtl_templates", "boards"},
     "optimize": MODELS
     | {"quantize", "program", "advice", "training", "pruning", "search", "boards", "__init__", "workers"},
@@ -108,6 +111,7 @@ MAY_IMPORT = {
         "truncation",
         "search",
         "optimize",
+        "regress",
         "agreement",
         "export",
         "link",
