@@ -100,8 +100,10 @@ class Campaign:
             for number in range(table.get("first", 0), table.get("first", 0) + table.get("random", 1)):
                 for choice in itertools.product(*(own[name] for name in axes)):
                     point = dict(zip(axes, choice))
-                    if memories[point["memories"]] is None and point["pauses"]:
-                        continue  # nothing is there that could pause
+                    outside = memories[point["memories"]] is not None
+                    several = len(parse_array(point["arrays"])) > 2
+                    if (outside and several) or (point["pauses"] and not outside):
+                        continue  # several arrays have no memory outside; and what is not there cannot pause
                     yield self._case(table, number, point, memories[point["memories"]], known)
 
     def _case(

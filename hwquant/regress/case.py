@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from hwquant.errors import HwquantError
+from hwquant.errors import DoesNotFit, Unsupported
 from hwquant.golden import run as golden
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
@@ -115,7 +115,7 @@ def evaluate(case: Case) -> Outcome:
     Raises
     ------
     HwquantError
-        The simulator is missing, or stopped.
+        The simulator is missing, or stopped; or the array contradicts the network or the memory.
     """
     try:
         program = compile_network(
@@ -126,7 +126,7 @@ def evaluate(case: Case) -> Outcome:
             limits=case.limits or None,
             external=case.memory,
         )
-    except HwquantError as error:
+    except (DoesNotFit, Unsupported) as error:
         return Outcome("refused", str(error))
     count = len(next(iter(case.inputs.values())))
     options = SimulationOptions(case.simulator, watch=count, stalls=case.stalls, memory_pauses=case.pauses)
