@@ -90,8 +90,9 @@ class JournalFile:
         for number, text in enumerate(lines[1:], 2):
             take(number, self._parse(path, number, text, self._seal))
         if rest:  # only now is it known that the file is ours to change
-            text = f"the last line of {path} was not finished; what it held is evaluated again"
-            warnings.warn(text, stacklevel=4)
+            warnings.warn(
+                f"the last line of {path} was not finished; what it held is evaluated again", stacklevel=4
+            )
             file.cut(len(data) - len(rest))
         if not lines:
             file.append(line(header))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -244,7 +245,7 @@ class Builder:
         rng = self.rng
         bits = _between(rng, self.features.weight_bits)
         low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
-        anchor = str(rng.choice(self.features.anchors))
+        anchor: Any = str(rng.choice(self.features.anchors))
         own = _chance(rng, self.features.per_channel)
         zero = rng.integers(low, high + 1, shape[0] if own else 1) // rng.choice(
             [1, 2, 4]
@@ -254,7 +255,7 @@ class Builder:
         if anchor == "max":
             zero = np.minimum(zero, 126)  # the offset of a channel that 8 bits can store
         codes = rng.integers(low, high + 1, shape)
-        step = (
+        step: Any = (
             int(rng.choice(self.features.steps)) if len(self.features.steps) > 1 else self.features.steps[0]
         )
         if step == 2 and not self.features.offsets:
