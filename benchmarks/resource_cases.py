@@ -37,8 +37,7 @@ from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_qgraph
+from hwquant.random_networks import Features, random_qgraph
 
 SEED = 20261
 TARGETS = {

@@ -156,8 +156,7 @@ def circuit(module: dict[str, Any], rounds: int = 24) -> str:
 
 def random_cases(verilog: bool) -> Iterator[Case]:
     """Seeded random integer networks on ten arrays; every third one compiled for hardware that exists."""
-    from hwquant_testing.random_features import Features
-    from hwquant_testing.random_networks import random_qgraph
+    from hwquant.random_networks import Features, random_qgraph
 
     families = (
         Features(),

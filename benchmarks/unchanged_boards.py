@@ -35,10 +35,8 @@ def digest(value: object) -> str:
 @cache
 def networks() -> dict[str, Any]:
     """The demo network, and one whose offsets are wide and whose scales are multipliers."""
-    from hwquant_testing.random_features import Features
-    from hwquant_testing.random_networks import random_qgraph
-
     import hwquant.demo
+    from hwquant.random_networks import Features, random_qgraph
 
     folder = Path(hwquant.demo.__file__).parent
     calibration = np.load(folder / "calibration.npz")

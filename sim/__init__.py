@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hwquant.sim.registry import BOARD_SIMULATORS, SIMULATORS, VERILOG_SIMULATORS
+from hwquant.sim.registry import BOARD_SIMULATORS, LICENSED, SIMULATORS, VERILOG_SIMULATORS
 
 if TYPE_CHECKING:
     from hwquant.sim.simulators import simulate
@@ -23,6 +23,7 @@ _MODULES = {
 
 __all__ = [
     "BOARD_SIMULATORS",
+    "LICENSED",
     "SIMULATORS",
     "VERILOG_SIMULATORS",
     "Run",

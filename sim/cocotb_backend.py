@@ -19,7 +19,7 @@ from hwquant.program.program import Program
 from hwquant.program.registers import IDENTITY, VERSION, Register
 from hwquant.qgraph import IntArray
 from hwquant.rtl_templates.verilog import to_verilog
-from hwquant.sim.cocotb_build import TOP, Tool, build, environment
+from hwquant.sim.cocotb_build import TOP, Tool, build, environment, parameters_of
 from hwquant.sim.contract import LINGER, Task
 from hwquant.sim.external_memory import hardware, settings
 from hwquant.sim.options import SimulationOptions
@@ -61,9 +61,11 @@ def record(tool: Tool, task: Task, options: SimulationOptions) -> Log:
     if design is None and options.verilog is None and task.program.config.external_bits:
         design = hardware(task.program, settings(task))
     verilog = options.verilog if design is None else to_verilog(design)
-    built = build(tool, task.program, options.build_path, waves=waves is not None, verilog=verilog)
     with working_folder() as folder:
-        _run(tool, built, stimulus, "inferences", folder, waves, report)
+        built = build(
+            tool, task.program, options.build_path, work=folder, waves=waves is not None, verilog=verilog
+        )
+        _run(tool, built, task.program, stimulus, "inferences", folder, waves, report)
         return load_log(folder / "results.npz", stimulus.bits)
 
 
@@ -102,9 +104,9 @@ def run_scenario(
         The hardware did something else; names what and the seed.
     """
     stimulus = make_stimulus(Task(program, frames, stalls=stalls), expected)
-    built = build(tool, program, build_dir)
     with working_folder() as folder:
-        _run(tool, built, stimulus, name, folder, None, None)
+        built = build(tool, program, build_dir, work=folder)
+        _run(tool, built, program, stimulus, name, folder, None, None)
 
 
 def make_stimulus(task: Task, expected: IntArray | None = None) -> Stimulus:
@@ -157,6 +159,7 @@ def make_stimulus(task: Task, expected: IntArray | None = None) -> Stimulus:
 def _run(
     tool: Tool,
     built: Path,
+    program: Program,
     stimulus: Stimulus,
     test: str,
     folder: Path,
@@ -175,9 +178,11 @@ def _run(
     stimulus.save(files[STIMULUS])
     write_bytes(files[PROGRESS], b"0")
     log, xml = folder / "simulation.log", folder / "results.xml"
-    options: dict[str, Any] = (
-        {} if waves is None else {"waves": True, **tool.wave_arguments(waves.absolute())}
-    )
+    options: dict[str, Any] = {}
+    if waves is not None and tool.wave_arguments is not None:
+        options = {"waves": True, **tool.wave_arguments(waves.absolute())}
+    if tool.parameters_at_run:
+        options["parameters"] = parameters_of(program.config)
 
     failure: BaseException | None = None
     with environment(tool.environment), _reporting(files[PROGRESS], report):

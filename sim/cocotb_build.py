@@ -36,27 +36,33 @@ class Tool:
     ----------
     name : str
         Cocotb's name for it.
-    version : str
-        Version of the simulator; another one builds anew.
-    product : str
-        File name of what building leaves.
     build_args : tuple of str
         Options for building.
-    waves_at_build : bool
+    version : str, default ""
+        Version of the simulator; another one builds anew.
+    product : str, default ""
+        File name of what building leaves.
+    waves_at_build : bool, default False
         Whether only a simulator that was built for it can write waves.
-    wave_arguments : callable, Path to dict of str to list of str
-        What cocotb's runner must be told to write waves to a path.
+    wave_arguments : callable or None, default None
+        From a path to what cocotb's runner must be told to write waves there; None where it writes none.
     environment : Mapping of str to str, optional
         Changes of the environment for building and running.
+    in_place : bool, default False
+        Whether it runs only in the folder where it was built, so that nothing is kept.
+    parameters_at_run : bool, default False
+        Whether it is told the top module's parameters when it runs, not when it is built.
     """
 
     name: str
-    version: str
-    product: str
     build_args: tuple[str, ...]
-    waves_at_build: bool
-    wave_arguments: Callable[[Path], dict[str, list[str]]]
+    version: str = ""
+    product: str = ""
+    waves_at_build: bool = False
+    wave_arguments: Callable[[Path], dict[str, list[str]]] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    in_place: bool = False
+    parameters_at_run: bool = False
 
 
 def check_python(tool: str) -> None:
@@ -117,6 +123,7 @@ def build(
     program: Program,
     folder: Path | None,
     *,
+    work: Path,
     waves: bool = False,
     verilog: str | None = None,
 ) -> Path:
@@ -130,6 +137,8 @@ def build(
         What the accelerator holds.
     folder : Path or None
         Where built simulators are kept; None: the user's cache folder.
+    work : Path
+        Where it will run, so where one is built that runs in place.
     waves : bool
         Whether it will write waves.
     verilog : str or None
@@ -145,14 +154,14 @@ def build(
     ToolStopped
         The tool refused; says where its log is.
     """
-    from cocotb_tools.runner import get_runner
-
     text = _verilog(program) if verilog is None else verilog
+    waves = waves and tool.waves_at_build
+    parameters = parameters_of(program.config)
+    if tool.in_place:
+        _build_in(tool, text, parameters, waves, work)
+        return work
     if folder is not None:
         make_folder(folder)
-    root = folder or cache_folder()
-    waves = waves and tool.waves_at_build
-    parameters = _parameters(program.config)
     name = entry_name(
         tool.name,
         text,
@@ -161,30 +170,38 @@ def build(
         version("cocotb"),
         sys.prefix,
     )
+    return cached(
+        folder or cache_folder(),
+        name,
+        [tool.product],
+        lambda place: _build_in(tool, text, parameters, waves, place),
+    )
 
-    def fill(work: Path) -> None:
-        source, log = work / "hwquant.v", work / "build.log"
-        write_bytes(source, text.encode())
-        try:
-            # Temporary files of compilers stay in the folder: one that is killed leaves them behind.
-            with environment({**tool.environment, "TMPDIR": str(work.absolute())}):
-                get_runner(tool.name).build(
-                    sources=[WRAPPER, source],
-                    hdl_toplevel=TOP,
-                    parameters=parameters,
-                    build_args=tool.build_args,
-                    build_dir=work,
-                    timescale=("1ns", "1ps"),
-                    waves=waves,
-                    log_file=log,
-                    always=True,
-                )
-        except (RuntimeError, SystemExit) as error:
-            raise ToolStopped(
-                f"{tool.name} could not build the simulation ({error}); see {leave(log)}"
-            ) from error
 
-    return cached(root, name, [tool.product], fill)
+def _build_in(tool: Tool, text: str, parameters: Mapping[str, object], waves: bool, work: Path) -> None:
+    """Build a simulator of Verilog text in a folder."""
+    from cocotb_tools.runner import get_runner
+
+    source, log = work / "hwquant.v", work / "build.log"
+    write_bytes(source, text.encode())
+    try:
+        # Temporary files of compilers stay in the folder: one that is killed leaves them behind.
+        with environment({**tool.environment, "TMPDIR": str(work.absolute())}):
+            get_runner(tool.name).build(
+                sources=[WRAPPER, source],
+                hdl_toplevel=TOP,
+                parameters=parameters,
+                build_args=tool.build_args,
+                build_dir=work,
+                timescale=("1ns", "1ps"),
+                waves=waves,
+                log_file=log,
+                always=True,
+            )
+    except (RuntimeError, SystemExit) as error:
+        raise ToolStopped(
+            f"{tool.name} could not build the simulation ({error}); see {leave(log)}"
+        ) from error
 
 
 @lru_cache(maxsize=16)
@@ -192,7 +209,8 @@ def _verilog(program: Program) -> str:
     return to_verilog(hardware(program))
 
 
-def _parameters(config: ArrayConfig) -> dict[str, object]:
+def parameters_of(config: ArrayConfig) -> dict[str, object]:
+    """The parameters of the top module, by name."""
     return {
         "BEAT": config.frame_bits,
         "WORD": config.word_bits,

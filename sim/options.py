@@ -25,7 +25,7 @@ class SimulationOptions:
     Attributes
     ----------
     simulator : str, default 'verilator'
-        A key of :data:`~hwquant.sim.registry.SIMULATORS`.
+        A key of :data:`~hwquant.sim.registry.SIMULATORS` or :data:`~hwquant.sim.registry.LICENSED`.
     watch : int, default 0
         Number of frames, from the first on, whose writes to the activation memory are recorded.
     waves : path or None, default None

@@ -21,12 +21,15 @@ class Simulator:
         Whether it executes the emitted Verilog rather than the components themselves.
     board : bool
         Whether it simulates whole boards too (:mod:`hwquant.sim.board_bench`).
+    programs : tuple of str, default ()
+        Programs that must be in PATH, of one under licence.
     """
 
     module: str
     waves: str | None
     verilog: bool
     board: bool
+    programs: tuple[str, ...] = ()
 
 
 SIMULATORS = {
@@ -37,6 +40,23 @@ SIMULATORS = {
 }
 """The simulators by name. Verilator under cocotb is the testbench of record; CXXRTL is the fastest with many networks;
 Amaranth's own simulator needs nothing else."""
+
+LICENSED = {
+    name: Simulator("hwquant.sim.licensed_backend", waves=None, verilog=True, board=False, programs=programs)
+    for name, programs in {
+        "questa": ("vlib", "vlog", "vsim"),
+        "questa-qisqrun": ("qrun",),
+        "riviera": ("vsimsa",),
+        "activehdl": ("vsimsa",),
+        "xcelium": ("xrun",),
+        "vcs": ("vcs",),
+        "dsim": ("dsim",),
+    }.items()
+}
+"""Simulators under licence, by cocotb's names: they run the testbench of record, where they are installed."""
+
+VHDL_SIMULATORS = ("ghdl", "nvc")
+"""Simulators that cocotb has and that read no Verilog."""
 
 BOARD_SIMULATORS = tuple(name for name, simulator in SIMULATORS.items() if simulator.board)
 """Names of those that simulate a whole board. CXXRTL compiles a board once for every array and writes programs into
@@ -52,7 +72,7 @@ def find_simulator(name: str) -> Simulator:
     Parameters
     ----------
     name : str
-        A key of :data:`SIMULATORS`.
+        A key of :data:`SIMULATORS` or :data:`LICENSED`.
 
     Returns
     -------
@@ -62,8 +82,13 @@ def find_simulator(name: str) -> Simulator:
     Raises
     ------
     HwquantError
-        There is no such simulator; lists those that there are.
+        There is no such simulator, or it reads VHDL alone; lists those that there are.
     """
-    if name not in SIMULATORS:
-        raise HwquantError(f"unknown simulator {name!r}; choose one of {', '.join(SIMULATORS)}")
-    return SIMULATORS[name]
+    known = {**SIMULATORS, **LICENSED}
+    if name in VHDL_SIMULATORS:
+        raise HwquantError(
+            f"the simulator {name} reads VHDL alone, and the design is Verilog; choose one of {', '.join(known)}"
+        )
+    if name not in known:
+        raise HwquantError(f"unknown simulator {name!r}; choose one of {', '.join(known)}")
+    return known[name]

@@ -42,6 +42,8 @@ MAY_IMPORT = {
     "options": {"errors"},
     "progress": set(),
     "packages": {"errors"},
+    "workers": {"errors", "packages"},
+    "journal": {"errors", "files", "fingerprint"},
     "names": {"errors"},
     "files": {"errors"},
     "container": {"errors", "files"},
@@ -67,6 +69,7 @@ MAY_IMPORT = {
     "ranges": FLOAT | {"qgraph"},
     "validate": FLOAT | {"qgraph", "ranges"},
     "golden": INTEGER | {"floating", "host", "states"},
+    "random_networks": INTEGER | {"golden", "frontends", "program"},
     "agreement": INTEGER | {"golden", "frontends", "host"},
     "clipping": INTEGER | {"golden", "advice", "host", "states"},
     "stored_tables": {"errors", "qgraph", "record"},
@@ -77,7 +80,9 @@ MAY_IMPORT = {
     "training": MODELS | {"quantize", "advice"},
     "pruning": MODELS | {"quantize", "program", "training", "advice"},
     "truncation": MODELS | {"quantize", "training", "advice", "host", "states"},
-    "search": MODELS | {"quantize", "program", "training", "boards", "boards.families", "advice", "__init__"},
+    "search": MODELS
+    | {"quantize", "program", "training", "boards", "boards.families", "advice", "__init__"}
+    | {"workers", "journal"},
     "export": INTEGER | {"host", "hwq"},
     "link": {"errors", "packages"},
     "rtl_templates": {"errors", "names", "packages", "link", "program", "__init__"},
@@ -92,9 +97,12 @@ MAY_IMPORT = {
     "demo": set(),
     "boards": INTEGER
     | {"link", "program", "report", "rtl_templates", "build", "board_report", "boards.families"},
+    "regress": MODELS
+    | {"quantize", "program", "frontends", "boards", "sim", "page", "random_networks", "workers", "journal"}
+    | {"__init__"},
     "prove": {"errors", "files", "packages", "program", "rtl_templates", "boards"},
     "optimize": MODELS
-    | {"quantize", "program", "advice", "training", "pruning", "search", "boards", "__init__"},
+    | {"quantize", "program", "advice", "training", "pruning", "search", "boards", "__init__", "workers"},
     "cli": MODELS
     | {"advice", "clipping", "states"}
     | {
@@ -104,6 +112,7 @@ MAY_IMPORT = {
         "truncation",
         "search",
         "optimize",
+        "regress",
         "agreement",
         "export",
         "link",

@@ -36,6 +36,7 @@ COMMANDS = {
     "compare": "Compare NET.hwq with the quantized MODEL that it was made of.",
     "compile": "Compile NET.hwq for one or several arrays, or for a board.",
     "simulate": "Simulate BUILD and compare it with the golden model.",
+    "regress": "Verify the configurations of FILE.toml by simulation.",
     "boards": "List the boards that builds can be made for.",
     "fit": "Whether NET.hwq fits a board, on which array, and how fast.",
     "build": "Make the bitstream of BUILD for a board.",

@@ -12,7 +12,8 @@ from hwquant.cli.common import check_output_file, count_option, data_option, emi
 from hwquant.cli.progress import progress
 from hwquant.errors import HwquantError
 from hwquant.progress import Progress
-from hwquant.sim import SIMULATORS, VERILOG_SIMULATORS
+from hwquant.sim import LICENSED, SIMULATORS, VERILOG_SIMULATORS
+from hwquant.sim.registry import find_simulator
 
 if TYPE_CHECKING:
     from hwquant.boards.families.family import Device
@@ -62,7 +63,7 @@ def verify_build(
     from hwquant.golden import quantize_input
     from hwquant.sim.check import verify
 
-    verilog = build.verilog.read_text() if SIMULATORS[simulator].verilog else None
+    verilog = build.verilog.read_text() if find_simulator(simulator).verilog else None
     if device is not None:
         from hwquant.boards.netlist import netlist
 
@@ -117,7 +118,7 @@ def lines(result: Verification, simulator: str) -> list[str]:
 
 def wave_path(folder: Path, simulator: str) -> Path:
     """Path of a simulator's waves, beside the build folder, which holds nothing but the build."""
-    suffix = SIMULATORS[simulator].waves
+    suffix = find_simulator(simulator).waves
     if suffix is None:
         raise HwquantError(f"the simulator {simulator} writes no waves; choose another one")
     folder = folder.resolve()
@@ -132,8 +133,9 @@ def wave_path(folder: Path, simulator: str) -> Path:
     "--simulator",
     default="verilator",
     show_default=True,
-    type=click.Choice(list(SIMULATORS)),
-    help=f"{', '.join(VERILOG_SIMULATORS)}: the build's Verilog under cocotb; {', '.join(OTHERS)}: the RTL behind it.",
+    type=click.Choice([*SIMULATORS, *LICENSED]),
+    help=f"{', '.join([*VERILOG_SIMULATORS, *LICENSED])}: the build's Verilog under cocotb; {', '.join(OTHERS)}: the "
+    "RTL behind it.",
 )
 @click.option("--layers", is_flag=True, help="Compare every layer's tensor, not only the outputs.")
 @click.option(

@@ -47,7 +47,7 @@ from hwquant.search.objectives import ACCURACY
 from hwquant.search.space import INT8
 from hwquant.search.space import Space as BitSpace
 from hwquant.search.target import Target
-from hwquant.search.workers import Item, Result, Workers, open_workers
+from hwquant.workers import Item, Result, Workers, open_workers
 
 if TYPE_CHECKING:
     from hwquant.training import Training

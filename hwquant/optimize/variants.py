@@ -22,7 +22,7 @@ from hwquant.pruning import PruneOptions, RetrainOptions, prune
 from hwquant.quantize.calibration import Data
 from hwquant.search.evaluate import one_thread
 from hwquant.search.tuning import one_torch_thread
-from hwquant.search.workers import Workers
+from hwquant.workers import Workers
 
 if TYPE_CHECKING:
     from hwquant.training import Training

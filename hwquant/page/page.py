@@ -72,7 +72,7 @@ def render(build: Build, record: Record) -> str:
     spans = memory_map(build, rows)
     boards = board_results(build.folder)
     return (
-        _environment()
+        page_environment()
         .get_template("report.html")
         .render(
             report=report,
@@ -140,7 +140,8 @@ def _options(build: Build) -> dict[str, str]:
     return options
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """The environment of templates, with the filters that write numbers."""
     # Imported here: commands that write no report start faster without it.
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup

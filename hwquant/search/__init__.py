@@ -35,7 +35,7 @@ from hwquant.search.space import Space
 from hwquant.search.strategy import Strategy
 from hwquant.search.target import Target
 from hwquant.search.tuning import FineTuning
-from hwquant.search.workers import open_workers
+from hwquant.workers import open_workers
 
 __all__ = [
     "ACCURACY",

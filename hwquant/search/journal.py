@@ -1,10 +1,8 @@
 """What has been evaluated, on disk at once: a search that is interrupted goes on where it was.
 
-A text file of JSON lines. The first says what the outcomes belong to, by checksums of network, data and
-options; each other line is a candidate, with its network where that was fine-tuned. Every line carries a checksum, of
-what it says and of the first line: so lines of another journal do not count. Each line stands for itself: where one is
-missing, the candidate is evaluated again. An interrupted write leaves a last line without its end: it is dropped, with
-a warning.
+The first line of the journal (:mod:`hwquant.journal`) says what the outcomes belong to, by checksums of network, data
+and options; each other line is a candidate, with its network where that was fine-tuned. Each line stands for itself:
+where one is missing, the candidate is evaluated again.
 
 A journal is for the version of hwquant that began it, which is one of the checksums; a file of another `VERSION` is
 refused.
@@ -12,10 +10,8 @@ refused.
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import warnings
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,10 +20,10 @@ from types import TracebackType
 from typing import Any
 
 from hwquant import __version__
-from hwquant.errors import Damaged, HwquantError
-from hwquant.files import AppendedFile, parse_json, remove
+from hwquant.errors import Damaged
 from hwquant.fingerprint import fingerprint
 from hwquant.graph import Graph
+from hwquant.journal import JournalFile
 from hwquant.quantize.calibration import Data
 from hwquant.search.evaluate import Item, Outcome, Task
 from hwquant.search.space import INT8, WIDE_BIAS
@@ -92,23 +88,16 @@ class Journal:
         values: range = range(1, max(INT8, WIDE_BIAS) + 1),
     ) -> None:
         self.outcomes: dict[Item, Outcome] = {}
-        header = {"format": FORMAT, "version": VERSION, "of": dict(identity)}
-        self._seal = _check(header)
-        self._file: AppendedFile | None = None
+        self._file: JournalFile | None = None
         if path is None:
             return
-        self._file = file = AppendedFile(path)
-        try:
-            if file.size and not resume:
-                raise HwquantError(
-                    f"{path} holds an earlier search; go on with it (--resume), or remove the file"
-                )
-            self._load(file, header, variables, values)
-        except HwquantError:
-            if not file.size:
-                remove(path)
-            self.close()
-            raise
+
+        def take(number: int, content: dict[str, Any]) -> None:
+            item, outcome = _entry(path, number, content, variables, values)
+            self.outcomes[item] = outcome
+
+        header = {"format": FORMAT, "version": VERSION, "of": dict(identity)}
+        self._file = JournalFile(path, header, "search", resume, take)
 
     def __enter__(self) -> Journal:
         return self
@@ -136,52 +125,7 @@ class Journal:
             }
             if isinstance(item, Tuned):
                 content |= {"training": item.training, "made": b64encode(outcome.made).decode()}
-            self._file.append(_line(content, self._seal))
-
-    def _load(self, file: AppendedFile, header: Mapping[str, Any], variables: int, values: range) -> None:
-        """Read the outcomes in the file, and drop a last line that was cut off."""
-        data, path = file.read(), file.path
-        *lines, rest = data.split(b"\n")
-        if not lines and not _line(header).startswith(rest):
-            raise _no_journal(path, 1)
-        if lines:
-            _same(path, _parse(path, 1, lines[0]), header)
-        for number, line in enumerate(lines[1:], 2):
-            content = _parse(path, number, line, self._seal)
-            item, outcome = _entry(path, number, content, variables, values)
-            self.outcomes[item] = outcome
-        if rest:  # only now is it known that the file is ours to change
-            text = f"the last line of {path} was not finished; what it held is evaluated again"
-            warnings.warn(text, stacklevel=3)
-            file.cut(len(data) - len(rest))
-        if not lines:
-            file.append(_line(header))
-
-
-def _line(content: Mapping[str, Any], seal: str = "") -> bytes:
-    return (json.dumps({**content, "check": _check(content, seal)}) + "\n").encode()
-
-
-def _check(content: Mapping[str, Any], seal: str = "") -> str:
-    return fingerprint(seal, json.dumps(content, sort_keys=True))[:16]
-
-
-def _parse(path: Path, number: int, line: bytes, seal: str = "") -> dict[str, Any]:
-    try:
-        content = parse_json(line)
-        check = content.pop("check")
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise _no_journal(path, number) from error
-    if check != _check(content, seal) or line + b"\n" != _line(content, seal):
-        raise Damaged(
-            f"{path} is damaged at line {number} (its checksum is wrong); remove the file", path=str(path)
-        )
-    return content
-
-
-def _no_journal(path: Path, number: int) -> Damaged:
-    text = f"{path} is no journal of a search, or it is damaged at line {number}; remove the file"
-    return Damaged(text, path=str(path))
+            self._file.append(content)
 
 
 def _entry(
@@ -217,20 +161,3 @@ def _entry(
 def _is_number(value: object) -> bool:
     """Whether a value is a finite number that is not negative: what is measured is a share, or a count."""
     return type(value) in (int, float) and 0 <= value < math.inf  # type: ignore[operator]
-
-
-def _same(path: Path, header: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    if (
-        header.get("format") != FORMAT
-        or header.get("version") != VERSION
-        or not isinstance(header.get("of"), dict)
-    ):
-        raise Damaged(f"{path} is no journal of a search of this hwquant; remove the file", path=str(path))
-    for name, checksum in wanted["of"].items():
-        if header["of"].get(name) != checksum:
-            raise HwquantError(
-                f"{path} belongs to a search with other {name}, which cannot go on here; name another output, or "
-                "remove the file"
-            )
-    if header != wanted:
-        raise _no_journal(path, 1)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from hwquant.search.evaluate import Item, Outcome
 from hwquant.search.journal import Journal
-from hwquant.search.workers import Workers
+from hwquant.workers import Workers
 
 Asked = TypeVar("Asked", bound=Item)
 Watch = Callable[[Item, Outcome, int], None]

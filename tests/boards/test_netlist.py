@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_inputs, random_qgraph
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.boards.device import DEVICES
 from hwquant.boards.netlist import netlist
 from hwquant.errors import HwquantError
 from hwquant.program.compiler import compile_network
+from hwquant.random_networks import Features, random_inputs, random_qgraph
 from hwquant.sim.check import verify
 
 pytest.importorskip("pyosys", reason="synthesis is not here: pip install 'hwquant[boards]'")

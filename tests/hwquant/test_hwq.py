@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_images, random_qgraph
 
 from hwquant import container, golden, hwq
 from hwquant.errors import HwquantError
 from hwquant.interface import Input
 from hwquant.qgraph import Layer, QGraph
+from hwquant.random_networks import Features, random_images, random_qgraph
 
 
 def same(a, b, place="qgraph"):

@@ -9,8 +9,6 @@ import pytest
 from hwquant_testing.branching_networks import NETWORKS
 from hwquant_testing.limits import attempt
 from hwquant_testing.mutations import resealed
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.seeds import seed_ranges
 
 from hwquant import container, golden, hwq
@@ -22,6 +20,7 @@ from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.qgraph import QGraph
 from hwquant.quantize import quantize
+from hwquant.random_networks import Features, random_qgraph
 
 MUTATIONS = 20
 """Of each network."""

@@ -2,11 +2,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_images, random_qgraph
 
 from hwquant.golden import reference
 from hwquant.qgraph import Layer
+from hwquant.random_networks import Features, random_images, random_qgraph
 from hwquant.ranges import accumulator_bound, tensor_ranges
 
 

@@ -11,15 +11,13 @@ from itertools import cycle
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_inputs, random_qgraph
 
-from hwquant.errors import DoesNotFit
-from hwquant.golden import run
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
+from hwquant.random_networks import random_case
+from hwquant.random_networks.families import features_for
+from hwquant.regress import Case, evaluate
 from hwquant.sim import Stalls, simulate
-from hwquant.sim.check import check
 
 pytestmark = pytest.mark.skipif(
     shutil.which("g++") is None, reason="CXXRTL is compiled by g++ (Debian: apt install g++)"
@@ -129,34 +127,11 @@ LARGE = {
     ),
     "17x32, no offsets": ArrayConfig(17, 32, offset="none", **ROOMY),
 }
-FAMILIES = (
-    Features(),
-    Features(channels=(1, 20), kernels=(1, 2, 3, 4, 7), size=(1, 12)),
-    Features(layers=(2, 5), size=(1, 6)),
-    Features(channels=(9, 40), size=(1, 5), kernels=(1, 3), layers=(1, 2)),
-    Features(inputs=2, outputs=3, pool_chains=True),
-)
 
 
 def network(config, seed, channels=None):
     """The network and the inputs of a seed: of any family, from dense to almost empty."""
-    rng = np.random.default_rng((config.rows, config.columns, seed))
-    features = replace(
-        FAMILIES[seed % len(FAMILIES)],
-        multiplier=bool(config.multiplier_bits),
-        offsets=config.offset != "none",
-        per_channel=config.channel_offsets,
-        channel_shifts=True,
-        zero_blocks=float(rng.choice([0.0, 0.3, 0.6, 0.9])),
-        block=(config.rows, config.columns),
-        weight_bits=(1, 8) if seed % 3 else (1, 4),
-        products=bool(config.product_bits),
-        copies=config.strided_writes,
-        tables=0.4 if config.tables else 0.0,
-        **({"channels": channels} if channels else {}),
-    )
-    qgraph = random_qgraph(rng, features)
-    return qgraph, random_inputs(rng, qgraph, IMAGES)
+    return random_case(features_for(config), seed, IMAGES, {"channels": channels} if channels else {})
 
 
 def pauses(seed):
@@ -170,20 +145,12 @@ def pauses(seed):
 def verify(config, seed, channels=None):
     """Whether the network of a seed fits the array's memories; if so, the hardware must equal the models."""
     qgraph, inputs = network(config, seed, channels)
-    try:
-        program = compile_network(qgraph, config.array, config=config)
-    except DoesNotFit:
-        return False
-    stalls = pauses(seed)
-    done = simulate(program, program.frame(inputs), simulator="cxxrtl", watch=IMAGES, stalls=stalls)
-    verdict = check(done, program, qgraph, inputs, stalled=stalls is not None)
-    assert verdict.first is None, f"seed {seed}: {verdict.first}"
-    assert (verdict.samples, verdict.watched) == (IMAGES, IMAGES)
-    assert len(done.writes[0]) >= len(program.layers)
-    # The comparison above is with the golden model's fast path; this one with its reference.
-    for name, expected in run(qgraph, inputs, exact=True).items():
-        np.testing.assert_array_equal(program.results(done.words)[name], expected, err_msg=f"seed {seed}")
-    return True
+    name = f"seed {seed}"
+    outcome = evaluate(
+        Case(name, qgraph, inputs, config.array, hardware=config, simulator="cxxrtl", stalls=pauses(seed))
+    )
+    assert not outcome.bad, f"{name}: {outcome.message}"
+    return outcome.status == "passed"
 
 
 @pytest.mark.parametrize("config", [CONFIGS[name] for name in CONFIGS if name not in NIGHTLY])

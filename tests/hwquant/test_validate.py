@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.windows import take_window
 
 from hwquant.errors import HwquantError
 from hwquant.interface import Input, Output
 from hwquant.qgraph import Concat, Layer, MaxPool, Product, QGraph, Tensor, Term
+from hwquant.random_networks import Features, random_qgraph
 from hwquant.validate import validate
 from hwquant.window import Window
 

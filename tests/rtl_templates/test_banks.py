@@ -7,9 +7,9 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib.wiring import Component, In, Out
 from hwquant_testing.clocked import trace
-from hwquant_testing.random_networks import random_inputs, random_qgraph
 
 from hwquant.program.compiler import compile_network
+from hwquant.random_networks import random_inputs, random_qgraph
 from hwquant.rtl_templates import banks
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.verilog import to_verilog

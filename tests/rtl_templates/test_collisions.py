@@ -5,10 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
-from hwquant_testing.random_networks import random_inputs, random_qgraph
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.program.compiler import compile_network
+from hwquant.random_networks import random_inputs, random_qgraph
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.verilog import APART, to_rtlil, to_verilog
 from hwquant.sim.check import verify

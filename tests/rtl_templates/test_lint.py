@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.small_networks import Net
 
 import hwquant.sim
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.external import ExternalMemory
+from hwquant.random_networks import Features, random_qgraph
 from hwquant.rtl_templates.axi import AxiAccelerator
 from hwquant.rtl_templates.board import SerialAccelerator
 from hwquant.rtl_templates.build import accelerator

@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import PLAIN, Features
-from hwquant_testing.random_networks import random_images, random_qgraph
 
 from hwquant.golden import run as golden
 from hwquant.program.compiler import compile_network
 from hwquant.program.program import Program
 from hwquant.qgraph import IntArray, Layer, QGraph
+from hwquant.random_networks import PLAIN, Features, random_images, random_qgraph
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hwquant_testing.halves import halved
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_inputs, random_qgraph
 
 from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.golden import run as golden
@@ -16,6 +14,7 @@ from hwquant.program.external import ExternalMemory, MemoryTiming
 from hwquant.program.isa import MoveKind, Opcode
 from hwquant.program.program import Part
 from hwquant.program.registers import MemoryRegister
+from hwquant.random_networks import Features, random_inputs, random_qgraph
 from hwquant.sim import Stalls, amaranth_backend, icarus_backend, simulate
 from hwquant.sim.check import check, verify
 from hwquant.sim.cocotb_backend import SCENARIOS, run_scenario

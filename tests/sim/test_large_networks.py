@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hwquant_testing.large_networks import mobilenetv2, part_of_resnet18, resnet18
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_inputs, random_qgraph
 from hwquant_testing.seeds import seed_ranges
 from hwquant_testing.small_networks import images
 
@@ -19,6 +17,7 @@ from hwquant.program.cycles import timing
 from hwquant.program.external import ExternalMemory, MemoryTiming
 from hwquant.program.isa import MoveKind, Opcode
 from hwquant.quantize import quantize
+from hwquant.random_networks import Features, random_inputs, random_qgraph
 from hwquant.sim.check import verify
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"

@@ -41,7 +41,7 @@ def test_what_ends_the_command_ends_the_simulator(case, build_dir, monkeypatch, 
             raise KeyboardInterrupt
 
     it, tool = case("4x4 edge"), icarus_backend.tool()
-    build(tool, it.program, build_dir)
+    build(tool, it.program, build_dir, work=build_dir)
     monkeypatch.setattr("cocotb_tools.runner.get_runner", lambda name: Runner())
     options = SimulationOptions("icarus", build_dir=build_dir, progress=progress)
     before = threading.active_count()

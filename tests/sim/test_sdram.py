@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from amaranth.hdl import Cat, Module
 from amaranth.lib.wiring import Component, Out, connect
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_inputs, random_qgraph
 
 from hwquant.golden import run as golden
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.external import ExternalMemory, MemoryTiming
+from hwquant.random_networks import Features, random_inputs, random_qgraph
 from hwquant.rtl_templates.axi_memory import memory_members
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.sdram import SdramController, sdram_timings

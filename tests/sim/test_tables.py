@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_inputs, random_qgraph
 from torch import nn
 
 from hwquant.frontends import from_torch
@@ -12,6 +10,7 @@ from hwquant.golden import quantize_input
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.quantize import QuantizeOptions, quantize
+from hwquant.random_networks import Features, random_inputs, random_qgraph
 from hwquant.sim import Stalls
 from hwquant.sim.check import verify
 

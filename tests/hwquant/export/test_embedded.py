@@ -10,8 +10,6 @@ import pytest
 from click.testing import CliRunner
 from hwquant_testing.cut_models import CONSTANTS, conv, host_node, model
 from hwquant_testing.onnx_mutations import mutated
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.seeds import seed_ranges
 
 import hwquant
@@ -22,6 +20,7 @@ from hwquant.export import save_onnx, to_onnx
 from hwquant.export.embedded import METADATA, text_of
 from hwquant.frontends import from_onnx, load_model, load_network
 from hwquant.interface import Input, Output
+from hwquant.random_networks import Features, random_qgraph
 
 KINDS = [
     Features(multiplier=True, inputs=2, outputs=2),

@@ -5,8 +5,6 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.small_networks import Net
 
 from hwquant import container
@@ -14,6 +12,7 @@ from hwquant.errors import HwquantError
 from hwquant.export import save_onnx, to_onnx
 from hwquant.qgraph import Layer
 from hwquant.quantize import quantize
+from hwquant.random_networks import Features, random_qgraph
 
 
 @pytest.mark.parametrize("seed", range(60))

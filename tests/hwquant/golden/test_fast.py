@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_images, random_qgraph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +11,7 @@ from hwquant.golden import convolution, fast, layer, reference, run
 from hwquant.golden.memory import Arena
 from hwquant.interface import Input, Output
 from hwquant.qgraph import Layer, MaxPool, QGraph, Tensor, Term
+from hwquant.random_networks import Features, random_images, random_qgraph
 from hwquant.ranges import accumulator_bound, tensor_ranges
 from hwquant.window import Window
 

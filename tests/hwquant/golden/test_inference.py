@@ -2,13 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import PLAIN
-from hwquant_testing.random_networks import random_images, random_qgraph
 
 from hwquant.errors import HwquantError
 from hwquant.golden import predict, quantize_input, run
 from hwquant.interface import Input, Output
 from hwquant.qgraph import Concat, QGraph, Tensor
+from hwquant.random_networks import PLAIN, random_images, random_qgraph
 
 
 @pytest.fixture

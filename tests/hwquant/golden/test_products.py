@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_inputs, random_qgraph
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +9,7 @@ from hwquant import hwq
 from hwquant.golden import run
 from hwquant.interface import Input, Output
 from hwquant.qgraph import Product, QGraph, Tensor
+from hwquant.random_networks import Features, random_inputs, random_qgraph
 from hwquant.validate import validate
 
 

@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_inputs, random_qgraph
 from hwquant_testing.small_networks import Net
 from hwquant_testing.stepwise import computed
 from hypothesis import given, settings
@@ -16,6 +14,7 @@ from hwquant.golden import reference
 from hwquant.program.band import Held, band, hull, own_rows, plane_band, read_planes, read_rows
 from hwquant.program.compilation import lowered_network
 from hwquant.program.layers import Destination
+from hwquant.random_networks import Features, random_inputs, random_qgraph
 
 FEATURES = Features(
     layers=(1, 3), size=(4, 12), pool_chains=True, products=True, copies=True, tables=0.3, multiplier=True

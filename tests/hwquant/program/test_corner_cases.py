@@ -8,8 +8,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_images, random_qgraph
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.errors import HwquantError
@@ -19,6 +17,7 @@ from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode
 from hwquant.quantize import quantize
+from hwquant.random_networks import Features, random_images, random_qgraph
 from hwquant.sim.check import verify
 from hwquant.window import Window
 

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_qgraph
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +12,7 @@ from hwquant.program.external import BURST, ExternalMemory
 from hwquant.program.fetched_program import FETCHED, fetch_program
 from hwquant.program.isa import QUEUE, Instruction, MoveKind, Opcode, program_bits
 from hwquant.program.sizing import PROGRAM, PROGRAM_BUFFER
+from hwquant.random_networks import Features, random_qgraph
 
 
 @st.composite

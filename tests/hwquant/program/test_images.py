@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.small_networks import Net
 from hwquant_testing.small_networks import images as samples
 
@@ -19,6 +17,7 @@ from hwquant.program.images import LEAST_ZEROS
 from hwquant.program.memories import memory_bits
 from hwquant.qgraph import Layer
 from hwquant.quantize.narrow_bias import narrow_bias
+from hwquant.random_networks import Features, random_qgraph
 from hwquant.sim.check import verify
 
 SMALL = Features(layers=(1, 2), channels=(3, 7), size=(3, 5), weight_bits=(4, 8), activation_bits=(6, 8))

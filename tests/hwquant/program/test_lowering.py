@@ -4,13 +4,13 @@ import itertools
 
 import numpy as np
 import pytest
-from hwquant_testing.random_networks import random_images, random_qgraph
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.errors import HwquantError
 from hwquant.golden import run
 from hwquant.program.lowering import lower
 from hwquant.qgraph import Layer
+from hwquant.random_networks import random_images, random_qgraph
 
 
 def evaluate(layer, tensors, values):

@@ -5,8 +5,6 @@ from itertools import count
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.small_networks import Net
 
 from hwquant.errors import DoesNotFit
@@ -17,6 +15,7 @@ from hwquant.program.marks import ActivationMove, Await, transfers
 from hwquant.program.pixel_order import Geometry, Outputs
 from hwquant.program.sizing import Requirements
 from hwquant.program.steps import Compute, Load, Receive, Send, Store, Wait
+from hwquant.random_networks import Features, random_qgraph
 
 FEATURES = Features(
     layers=(1, 5), size=(5, 14), channels=(1, 9), outputs=3, pool_chains=True, products=True, copies=True

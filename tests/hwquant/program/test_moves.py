@@ -5,8 +5,6 @@ from collections import deque
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_qgraph
 
 from hwquant.program.compilation import Compilation, lowered_network
 from hwquant.program.compiler import compile_network
@@ -15,6 +13,7 @@ from hwquant.program.external import BURST, ExternalMemory, MemoryTiming
 from hwquant.program.isa import QUEUE, MoveKind, Opcode
 from hwquant.program.sizing import Requirements
 from hwquant.program.weight_format import WeightFormat
+from hwquant.random_networks import Features, random_qgraph
 
 ARRAYS = ((4, 4), (2, 5), (6, 3), (3, 9), (8, 8))
 

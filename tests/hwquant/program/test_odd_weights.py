@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
@@ -14,6 +12,7 @@ from hwquant.program.compilation import Compilation, lowered_network
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.sizing import Requirements
+from hwquant.random_networks import Features, random_qgraph
 from hwquant.sim.check import verify
 
 PLUS_MINUS_1 = {"bits": 1, "step": 2, "offset": 1}

@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 from hwquant_testing.older import without_overlap
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_inputs, random_qgraph
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.program import storage
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.isa import Opcode
+from hwquant.random_networks import Features, random_inputs, random_qgraph
 from hwquant.sim.check import verify
 
 

@@ -5,8 +5,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.errors import HwquantError
@@ -21,6 +19,7 @@ from hwquant.program.mapping import Dense, Taps, WindowSums
 from hwquant.program.schedule import tile_weights
 from hwquant.program.sizing import Requirements
 from hwquant.program.window_sums import revisits_early
+from hwquant.random_networks import Features, random_qgraph
 from hwquant.sim.check import verify
 
 

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_inputs, random_qgraph
 
 from hwquant.program.compiler import compile_network
 from hwquant.program.isa import Opcode
 from hwquant.program.pixel_order import Geometry, Outputs
+from hwquant.random_networks import Features, random_inputs, random_qgraph
 from hwquant.sim.simulators import simulate
 
 ARRAYS = [(4, 4), (3, 7), (9, 4), (2, 4, 4), (3, 6, 3), (8, 4)]

@@ -5,8 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hwquant_testing.banded_networks import CORNERS, inverted_residuals, stem
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.small_networks import Net
 from hwquant_testing.stepwise import assert_right, check, planned, smallest, words_of
 from hypothesis import given, settings
@@ -17,6 +15,7 @@ from hwquant.program.compilation import lowered_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.planner import halves
 from hwquant.program.steps import Compute, Load, Receive, Send, Store, Wait
+from hwquant.random_networks import Features, random_qgraph
 
 EVERYTHING = Features(
     layers=(1, 5),

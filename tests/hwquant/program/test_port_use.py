@@ -5,8 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hwquant_testing.banded_networks import inverted_residuals
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.small_networks import Net
 
 from hwquant.program.compiler import compile_network
@@ -15,6 +13,7 @@ from hwquant.program.external import ExternalMemory, MemoryTiming
 from hwquant.program.isa import Instruction, MoveKind, Opcode, encode, fields
 from hwquant.program.moving import move_beats
 from hwquant.program.port_use import LayerUse, port_use
+from hwquant.random_networks import Features, random_qgraph
 
 LIMITS = {"weight_depth": 24, "parameter_depth": 16, "activation_depth": 110}
 

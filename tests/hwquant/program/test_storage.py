@@ -6,8 +6,6 @@ import zipfile
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_qgraph
 
 from hwquant import container
 from hwquant.errors import Damaged, HwquantError
@@ -15,6 +13,7 @@ from hwquant.program import storage
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.external import ExternalMemory, MemoryTiming
+from hwquant.random_networks import Features, random_qgraph
 
 
 def assert_equal(one, other):

@@ -5,8 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 from hwquant_testing.older import without_overlap
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_inputs, random_qgraph
 from hwquant_testing.small_networks import Net, images
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +17,7 @@ from hwquant.program.cycles import timing
 from hwquant.program.isa import Opcode
 from hwquant.program.layout import Placement
 from hwquant.program.sizing import Requirements
+from hwquant.random_networks import Features, random_inputs, random_qgraph
 from hwquant.sim.check import verify
 
 

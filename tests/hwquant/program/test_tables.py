@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import PLAIN, Features
-from hwquant_testing.random_networks import random_qgraph
 
 from hwquant.errors import DoesNotFit
 from hwquant.program import storage
@@ -13,6 +11,7 @@ from hwquant.program.compiler import compile_network
 from hwquant.program.isa import Opcode
 from hwquant.program.memories import memory_bits
 from hwquant.qgraph import Layer, Table
+from hwquant.random_networks import PLAIN, Features, random_qgraph
 
 CHAIN = replace(PLAIN, layers=(4, 4), channels=(3, 3), size=(6, 6), pools=(), activation_bits=(8, 8))
 

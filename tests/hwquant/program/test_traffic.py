@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.small_networks import Net
 
 from hwquant.program.bands import Slices, divide, make_group
@@ -16,6 +14,7 @@ from hwquant.program.sizing import Requirements
 from hwquant.program.traffic import BETWEEN_LAYERS, Port, Work, cost
 from hwquant.program.workspace import arrange, needs
 from hwquant.qgraph import QGraph
+from hwquant.random_networks import Features, random_qgraph
 
 
 def work_of(qgraph, array):

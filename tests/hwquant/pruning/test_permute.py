@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from hwquant_testing.branching_networks import plain
 from hwquant_testing.float_networks import build
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_networks import random_images, random_qgraph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +14,7 @@ from hwquant.errors import HwquantError
 from hwquant.graph import Conv
 from hwquant.pruning.permute import ChannelSpaces, permute
 from hwquant.quantize import quantize
+from hwquant.random_networks import Features, random_images, random_qgraph
 from hwquant.validate import validate
 
 

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from hwquant_testing.random_networks import random_images
 
 from hwquant import floating, golden
 from hwquant.errors import HwquantError
@@ -15,6 +14,7 @@ from hwquant.interface import Input, Output
 from hwquant.qgraph import Layer
 from hwquant.quantize import QuantizeOptions, quantize
 from hwquant.quantize.fuse import plan_layers
+from hwquant.random_networks import random_images
 from hwquant.window import Window
 
 X = Expression()

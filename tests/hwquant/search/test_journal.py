@@ -6,8 +6,9 @@ import os
 import pytest
 
 from hwquant.errors import Busy, Damaged, HwquantError
+from hwquant.journal import line
 from hwquant.search.evaluate import Outcome
-from hwquant.search.journal import Journal, _line, identity
+from hwquant.search.journal import Journal, identity
 from hwquant.search.tuning import Tuned
 
 IDENTITY = {"network": "a", "test data": "b"}
@@ -164,7 +165,7 @@ def test_lines_with_a_right_checksum_that_are_no_outcomes_are_damage(path, chang
     lines = path.read_bytes().splitlines(keepends=True)
     content = {**json.loads(lines[1]), **changes}
     content.pop("check")
-    path.write_bytes(lines[0] + _line(content))
+    path.write_bytes(lines[0] + line(content))
     with pytest.raises(Damaged, match="damaged at line 2"):
         read(path)
 

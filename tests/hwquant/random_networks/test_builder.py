@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_features import PLAIN, Features
-from hwquant_testing.random_networks import random_images, random_qgraph
 
 from hwquant import hwq
 from hwquant.golden import run
 from hwquant.qgraph import Concat, Layer, MaxPool
+from hwquant.random_networks import PLAIN, Features, random_images, random_qgraph
 
 
 def networks(features, count=150):

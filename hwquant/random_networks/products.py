@@ -1,4 +1,4 @@
-"""Random products of two tensors, for the networks of ``random_networks``."""
+"""Random products of two tensors, for the networks of :mod:`hwquant.random_networks.builder`."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from hwquant.qgraph import Product
 from hwquant.window import Window
 
 if TYPE_CHECKING:
-    from hwquant_testing.random_networks import _Builder
+    from hwquant.random_networks.builder import Builder
 
 
-def append_product(builder: _Builder) -> None:
+def append_product(builder: Builder) -> None:
     """The last tensor times a factor for each channel, a tensor of its shape, or itself."""
     pixels = builder.last
     channels, height, width = builder.tensors[pixels].shape
     match str(builder.rng.choice(["channel", "shape", "itself"], p=[0.5, 0.4, 0.1])):
         case "channel":  # of a weighted mean, as squeeze-and-excitation has it
             shape = (channels, 1, height, width)
-            builder._layer([builder._term(pixels, shape, Window(shape[2:]), channels)])
+            builder.layer([builder.term(pixels, shape, Window(shape[2:]), channels)])
         case "shape":
-            builder._layer([builder._convolution(pixels, keep_shape=True)])
+            builder.layer([builder.convolution(pixels, keep_shape=True)])
     _multiply(builder, pixels, builder.last)
 
 
-def _multiply(builder: _Builder, pixels: str, factors: str) -> None:
+def _multiply(builder: Builder, pixels: str, factors: str) -> None:
     """A product whose scale is such that values fill the bits of its tensor."""
-    rng, name = builder.rng, builder._name("product")
+    rng, name = builder.rng, builder.name("product")
     a, b = builder.tensors[pixels], builder.tensors[factors]
-    tensor = builder._tensor(name, a.shape)
+    tensor = builder.tensor(name, a.shape)
     acc = (builder.values[pixels] - a.zero_point) * (builder.values[factors] - b.zero_point)
     multiplier = None
     if builder.features.multiplier and rng.random() < 0.5:
@@ -45,4 +45,4 @@ def _multiply(builder: _Builder, pixels: str, factors: str) -> None:
     builder.tensors[name] = replace(tensor, scale=a.scale * b.scale * 2.0**shift / factor)
     node = Product(name, (pixels, factors), shift, low, high, multiplier)
     builder.values[name] = reference.evaluate(node, builder.values, builder.tensors)
-    builder._append(node)
+    builder.append(node)

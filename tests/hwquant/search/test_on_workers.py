@@ -1,16 +1,14 @@
-"""The same outcomes from this process, from others, and from a Dask cluster whose workers die."""
+"""A search: the same outcomes from this process, from others, and from a Dask cluster whose workers die."""
 
-import multiprocessing
 import os
 import signal
 import warnings
 
 import pytest
 
-from hwquant.errors import HwquantError
 from hwquant.search import Constraints, SearchOptions, search
 from hwquant.search.evaluate import evaluate
-from hwquant.search.workers import open_workers
+from hwquant.workers import open_workers
 
 CONFIGURATIONS = [(8, 8, 8), (4, 4, 4), (2, 2, 2), (2, 4, 8)]
 
@@ -75,40 +73,3 @@ def test_nothing_is_lost_when_a_worker_is_killed_in_the_middle(
     assert together.pick() == alone.pick()
     lines = journal.read_text().splitlines()[1:]
     assert len(lines) == len(set(lines)) == len(alone.candidates) == 20
-
-
-def test_a_scheduler_that_is_not_there_is_named(make_task, monkeypatch):
-    from hwquant.search import workers
-
-    monkeypatch.setattr(workers, "CONNECT_SECONDS", 0.5)
-    with (
-        pytest.raises(HwquantError, match=r"no Dask scheduler at 'tcp://127\.0\.0\.1:9'"),
-        open_workers(make_task(), None, "tcp://127.0.0.1:9"),
-    ):
-        pass
-
-
-def test_a_cluster_without_workers_is_an_error(make_task, monkeypatch):
-    from distributed import LocalCluster
-
-    from hwquant.search import workers
-
-    monkeypatch.setattr(workers, "CONNECT_SECONDS", 2)
-    options = {"n_workers": 0, "processes": True, "dashboard_address": ":0", "host": "127.0.0.1"}
-    with LocalCluster(**options) as cluster, pytest.raises(HwquantError, match="has no workers; start some"):
-        outcomes(make_task(), scheduler=cluster.scheduler_address)
-
-
-def test_zero_jobs_are_refused(make_task):
-    with pytest.raises(HwquantError, match="jobs must be at least 1, not 0"):
-        open_workers(make_task(), 0, None)
-
-
-def test_a_worker_process_that_dies_is_reported(make_task):
-    with open_workers(make_task(), 2, None) as workers:
-        run = workers(CONFIGURATIONS * 5)
-        next(run)
-        for child in multiprocessing.active_children():
-            child.kill()
-        with pytest.raises(HwquantError, match="a worker process died"):
-            list(run)

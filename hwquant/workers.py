@@ -1,4 +1,4 @@
-"""Where candidates are evaluated: in this process, on its machine's cores, or on a Dask cluster.
+"""Where items are evaluated, such as candidates of a search: here, on this machine's cores, or on a Dask cluster.
 
 Each yields outcomes as they come; what a worker had in hand when it died is evaluated again by another.
 """
@@ -21,7 +21,7 @@ Item = TypeVar("Item", contravariant=True)
 Result = TypeVar("Result", covariant=True)
 CONNECT_SECONDS = 30
 _ATTEMPTS = 3
-"""How often a candidate is sent again when all workers that had it, or the data, are lost."""
+"""How often an item is sent again when all workers that had it, or the data, are lost."""
 
 
 class Workers(Protocol[Item, Result]):
@@ -115,7 +115,7 @@ def _processes(task: Callable[[Item], Result], jobs: int) -> Iterator[Workers[It
                 yield futures[future], future.result()
         except BrokenProcessPool as error:
             raise HwquantError(
-                "a worker process died: out of memory, perhaps, or the search was started from a script without "
+                "a worker process died: out of memory, perhaps, or it was started from a script without "
                 'if __name__ == "__main__"; what was evaluated is kept, go on with fewer jobs'
             ) from error
 
@@ -127,7 +127,7 @@ def _processes(task: Callable[[Item], Result], jobs: int) -> Iterator[Workers[It
 
 @contextmanager
 def _cluster(task: Callable[[Item], Result], scheduler: str) -> Iterator[Workers[Item, Result]]:
-    distributed: Any = load_package("distributed", "distributed", "search", "a search on a Dask cluster")
+    distributed: Any = load_package("distributed", "distributed", "search", "work on a Dask cluster")
     try:
         client = distributed.Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
@@ -160,7 +160,7 @@ class _Cluster:
                 return
             self._data = None
         raise HwquantError(
-            f"the Dask workers died {_ATTEMPTS} times over the same candidates: out of memory, perhaps; what was "
+            f"the Dask workers died {_ATTEMPTS} times over the same items: out of memory, perhaps; what was "
             "evaluated is kept"
         )
 

@@ -1,4 +1,4 @@
-"""Random small integer networks, seeded: the input space of every test that runs whole networks.
+"""A random network, layer by layer.
 
 Weights are random codes with random offsets. Shifts, biases and clamps are then chosen from the sums that
 random images give, so that the values of a tensor use its bits and few saturate: a fault far up in a network
@@ -9,24 +9,33 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
-from hwquant_testing.random_copies import append_copy
-from hwquant_testing.random_features import Features
-from hwquant_testing.random_products import append_product
 from numpy.typing import NDArray
 
 from hwquant.golden import reference
 from hwquant.graph import Shape
 from hwquant.interface import Input, Output
 from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Rearrange, Table, Tensor, Term
+from hwquant.random_networks.copies import append_copy
+from hwquant.random_networks.features import Features
+from hwquant.random_networks.products import append_product
 from hwquant.window import Window
 
 
 def random_qgraph(rng: np.random.Generator, features: Features | None = None) -> QGraph:
-    """A valid network; the same generator state and features give the same network."""
+    """Make a valid network; the same generator state and features give the same network.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        All that is chosen comes from it.
+    features : Features, optional
+        What the network may contain; None: the defaults.
+    """
     features = features or Features()
-    builder = _Builder(rng, features)
+    builder = Builder(rng, features)
     for _ in range(_between(rng, features.layers)):
         builder.step()
     if features.fully_connected:
@@ -35,12 +44,12 @@ def random_qgraph(rng: np.random.Generator, features: Features | None = None) ->
 
 
 def random_images(rng: np.random.Generator, qgraph: QGraph, count: int) -> IntArray:
-    """Integers (count, C, H, W) of the (only) input, over all of its range."""
+    """Draw integers (count, C, H, W) for the only input of a network, over all of its range."""
     return random_inputs(rng, qgraph, count)[qgraph.inputs[0].name]
 
 
 def random_inputs(rng: np.random.Generator, qgraph: QGraph, count: int) -> dict[str, IntArray]:
-    """The same for every input."""
+    """Draw integers (count, C, H, W) for every input of a network, by name, over all of their ranges."""
     tensors = [qgraph.tensors[item.name] for item in qgraph.inputs]
     return {
         tensor.name: rng.integers(tensor.limits[0], tensor.limits[1] + 1, (count, *tensor.shape))
@@ -57,8 +66,24 @@ def _chance(rng: np.random.Generator, allowed: bool, share: float = 0.5) -> bool
 
 
 @dataclass
-class _Builder:
-    """A network under construction, and its values for a few random images."""
+class Builder:
+    """A network under construction, and its values for a few random images.
+
+    Attributes
+    ----------
+    rng : numpy.random.Generator
+        All that is chosen comes from it.
+    features : Features
+        What the network may contain.
+    tensors : dict of Tensor
+        The tensors so far, by name.
+    values : dict of ndarray of int64, shape (16, C, H, W)
+        What they hold for the images, by name.
+    nodes : list of QNode
+        The nodes so far.
+    last : str
+        Name of the tensor that the next step reads.
+    """
 
     rng: np.random.Generator
     features: Features
@@ -74,15 +99,16 @@ class _Builder:
             _between(self.rng, self.features.size),
         )
         for name in ("input", "second")[: self.features.inputs]:
-            tensor = self._tensor(name, shape)
+            tensor = self.tensor(name, shape)
             low, high = tensor.limits
             self.tensors[name] = tensor
             self.values[name] = self.rng.integers(low, high + 1, (16, *shape))
         if self.features.inputs > 1:
-            first = self._convolution("input")
-            self._layer([first, replace(self._parallel(first), input="second")])
+            first = self.convolution("input")
+            self.layer([first, replace(self.parallel(first), input="second")])
 
     def finish(self) -> QGraph:
+        """Make the network, with the last tensor as an output, and others perhaps."""
         names = [self.last]
         if self.features.outputs > 1:
             others = self.rng.permutation([node.name for node in self.nodes[:-1]])
@@ -105,16 +131,16 @@ class _Builder:
         """A convolution, perhaps with a second term, perhaps joined with another one, perhaps pooled."""
         rng, features, source = self.rng, self.features, self.last
         if _chance(rng, features.residual, 0.4):
-            term = self._convolution(source, keep_shape=True)
-            second = self._identity if rng.random() < 0.7 else self._parallel
-            self._layer([term, second(term)])
+            term = self.convolution(source, keep_shape=True)
+            second = self._identity if rng.random() < 0.7 else self.parallel
+            self.layer([term, second(term)])
         else:
-            term = self._convolution(source)
-            self._layer([term])
+            term = self.convolution(source)
+            self.layer([term])
         if _chance(rng, features.concat, 0.25):
             first = self.last
-            self._layer([self._parallel(term, _between(rng, features.channels))], like=self.tensors[first])
-            self._move(Concat(self._name("concat"), (first, self.last)))
+            self.layer([self.parallel(term, _between(rng, features.channels))], like=self.tensors[first])
+            self.move(Concat(self.name("concat"), (first, self.last)))
         if features.pools and _chance(rng, True):
             self._pool(str(rng.choice(features.pools)))
         while _chance(rng, features.pool_chains, 0.4):
@@ -125,14 +151,16 @@ class _Builder:
             append_copy(self)
 
     def fully_connected(self) -> None:
+        """Append a layer whose kernel is its whole input."""
         channels, height, width = self.tensors[self.last].shape
         out = _between(self.rng, self.features.channels)
-        self._layer([self._term(self.last, (out, channels, height, width))])
+        self.layer([self.term(self.last, (out, channels, height, width))])
 
-    def _name(self, kind: str) -> str:
+    def name(self, kind: str) -> str:
+        """The name of the next node."""
         return f"{kind}{len(self.nodes)}"
 
-    def _tensor(self, name: str, shape: Shape) -> Tensor:
+    def tensor(self, name: str, shape: Shape) -> Tensor:
         """Random scale, bits and zero point; real zero is in the lower half of the integers."""
         bits = _between(self.rng, self.features.activation_bits)
         zero_point = int(self.rng.integers(-(1 << (bits - 1)), 1))
@@ -140,7 +168,7 @@ class _Builder:
 
     # --- geometry
 
-    def _convolution(self, source: str, keep_shape: bool = False) -> Term:
+    def convolution(self, source: str, keep_shape: bool = False) -> Term:
         """A random convolution; with ``keep_shape``, one whose output has the input's shape."""
         rng, features = self.rng, self.features
         channels, *size = self.tensors[source].shape
@@ -156,7 +184,7 @@ class _Builder:
         dilated = _chance(rng, features.dilation, 0.3)
         axes = [self._axis(length, strided, dilated, keep_shape) for length in size]
         kernel, stride, dilation, before, after = zip(*axes)
-        return self._term(
+        return self.term(
             source,
             (out, channels // groups, *kernel),
             Window(kernel, stride, (*before, *after), dilation),
@@ -187,8 +215,8 @@ class _Builder:
         _, height, width = self.tensors[self.last].shape
         axes = [self._pool_axis(height, kind), self._pool_axis(width, kind)]
         kernel, stride, dilation, before, after = zip(*axes)
-        pool = MaxPool(self._name("pool"), (self.last,), Window(kernel, stride, (*before, *after), dilation))
-        self._move(pool)
+        pool = MaxPool(self.name("pool"), (self.last,), Window(kernel, stride, (*before, *after), dilation))
+        self.move(pool)
 
     def _pool_axis(self, size: int, kind: str) -> tuple[int, int, int, int, int]:
         """Windows side by side; or overlapping, perhaps dilated; or padded, but never all padding."""
@@ -206,7 +234,7 @@ class _Builder:
 
     # --- weights
 
-    def _term(
+    def term(
         self,
         source: str,
         shape: tuple[int, int, int, int],
@@ -217,7 +245,7 @@ class _Builder:
         rng = self.rng
         bits = _between(rng, self.features.weight_bits)
         low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
-        anchor = str(rng.choice(self.features.anchors))
+        anchor: Any = str(rng.choice(self.features.anchors))
         own = _chance(rng, self.features.per_channel)
         zero = rng.integers(low, high + 1, shape[0] if own else 1) // rng.choice(
             [1, 2, 4]
@@ -227,7 +255,7 @@ class _Builder:
         if anchor == "max":
             zero = np.minimum(zero, 126)  # the offset of a channel that 8 bits can store
         codes = rng.integers(low, high + 1, shape)
-        step = (
+        step: Any = (
             int(rng.choice(self.features.steps)) if len(self.features.steps) > 1 else self.features.steps[0]
         )
         if step == 2 and not self.features.offsets:
@@ -258,11 +286,11 @@ class _Builder:
         mask = kept.repeat(block_out, axis=0)[:out].repeat(block_in, axis=1)[:, :depth]
         return None if mask.all() else mask
 
-    def _parallel(self, term: Term, out: int | None = None) -> Term:
+    def parallel(self, term: Term, out: int | None = None) -> Term:
         """Another term of the same input and geometry."""
         depth = term.codes.shape[1] * term.groups
         shape = (out or len(term.codes), depth, *term.codes.shape[2:])
-        return self._term(term.input, shape, term.window)
+        return self.term(term.input, shape, term.window)
 
     def _identity(self, term: Term) -> Term:
         """The input itself, times a power of two that makes it about as large as the other term."""
@@ -275,11 +303,11 @@ class _Builder:
 
     # --- layers
 
-    def _layer(self, terms: list[Term], like: Tensor | None = None) -> None:
+    def layer(self, terms: list[Term], like: Tensor | None = None) -> None:
         """A layer whose sums are scaled, about channel by channel, to fill the bits of its tensor."""
-        rng, features, name = self.rng, self.features, self._name("conv")
+        rng, features, name = self.rng, self.features, self.name("conv")
         shape = terms[0].output_shape(self.tensors[terms[0].input].shape)
-        tensor = self._tensor(name, shape) if like is None else replace(like, name=name, shape=shape)
+        tensor = self.tensor(name, shape) if like is None else replace(like, name=name, shape=shape)
         nothing = np.zeros(shape[0], np.int64)
         raw = Layer(name, tuple(terms), nothing, np.zeros(1, np.int64), *tensor.limits)
         acc = reference.accumulate(raw, self.values, self.tensors)
@@ -310,7 +338,7 @@ class _Builder:
         layer = Layer(name, tuple(scaled), bias.astype(np.int64), shift, low, high, multiplier, table)
         acc = reference.accumulate(layer, self.values, self.tensors)
         self.values[name] = reference.requantize(acc, layer, tensor.zero_point)
-        self._append(layer)
+        self.append(layer)
 
     def _table(self, tensor: Tensor) -> Table:
         """A table of 2 to 10 bits, of numbers that rise or are in no order."""
@@ -321,14 +349,15 @@ class _Builder:
             values, float(self.rng.uniform(0.01, 0.1)), _between(self.rng, (-size // 2, size // 2 - 1))
         )
 
-    def _move(self, node: MaxPool | Concat | Rearrange) -> None:
+    def move(self, node: MaxPool | Concat | Rearrange) -> None:
         """A layer that moves values without arithmetic."""
         first = self.tensors[node.inputs[0]]
         shape = node.output_shape(*(self.tensors[name].shape for name in node.inputs))
         self.tensors[node.name] = replace(first, name=node.name, shape=shape)
         self.values[node.name] = reference.evaluate(node, self.values, self.tensors)
-        self._append(node)
+        self.append(node)
 
-    def _append(self, node: QNode) -> None:
+    def append(self, node: QNode) -> None:
+        """Append a node, which the next step reads."""
         self.nodes.append(node)
         self.last = node.name

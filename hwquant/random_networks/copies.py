@@ -1,4 +1,4 @@
-"""Random copies of pixels and channels, for the networks of ``random_networks``."""
+"""Random copies of pixels and channels, for the networks of :mod:`hwquant.random_networks.builder`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hwquant.frontends.found_copies import find_copies
 from hwquant.qgraph import Rearrange
 
 if TYPE_CHECKING:
-    from hwquant_testing.random_networks import _Builder
+    from hwquant.random_networks.builder import Builder
 
 Index = NDArray[np.int64]
 MOST_ELEMENTS = 600
 """Of an enlarged tensor: what is larger only takes longer."""
 
 
-def append_copy(builder: _Builder) -> None:
+def append_copy(builder: Builder) -> None:
     """The last tensor enlarged, cropped, mirrored, padded, its channels in another order; or two woven or joined."""
     source = builder.last
     shape = builder.tensors[source].shape
@@ -27,12 +27,12 @@ def append_copy(builder: _Builder) -> None:
     kind = str(builder.rng.choice(kinds))
     sources = [source]
     if kind in ("joined", "woven"):
-        builder._layer([builder._convolution(source, keep_shape=True)], like=builder.tensors[source])
+        builder.layer([builder.convolution(source, keep_shape=True)], like=builder.tensors[source])
         sources.append(builder.last)
     view = _view(builder.rng, kind, index)
     copies = find_copies(view, [builder.tensors[name].shape for name in sources])
     if copies is not None:
-        builder._move(Rearrange(builder._name("copy"), tuple(sources), view.shape, copies))
+        builder.move(Rearrange(builder.name("copy"), tuple(sources), view.shape, copies))
 
 
 def _view(rng: np.random.Generator, kind: str, index: Index) -> Index:

@@ -1,0 +1,142 @@
+"""Regressions: networks, arrays, memories, simulators and pauses, each with each, against the golden model.
+
+==============  ==========================================================================
+``campaign``    the file, and the configurations that it stands for
+``case``        one configuration: compiled, simulated, compared
+``child``       the same in a process of its own
+``coverage``    what of the hardware was exercised
+``reports``     JUnit XML, a page, and the coverage of many runs
+==============  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwquant import __version__
+from hwquant.errors import Damaged, HwquantError
+from hwquant.fingerprint import fingerprint
+from hwquant.journal import JournalFile
+from hwquant.regress.case import Case, Outcome, evaluate
+from hwquant.regress.child import isolated
+from hwquant.workers import open_workers
+
+__all__ = ["Case", "Outcome", "digest", "evaluate", "regress"]
+
+FORMAT, VERSION = "hwquant regression", 1
+Watch = Callable[[str, Outcome], None]
+"""Called with each outcome as it comes, or as it was kept, and the name of its configuration."""
+
+
+@dataclass(frozen=True)
+class Isolated:
+    """What workers do with a configuration.
+
+    Attributes
+    ----------
+    timeout : float
+        Seconds that it may take.
+    """
+
+    timeout: float
+
+    def __call__(self, case: Case) -> Outcome:
+        """Evaluate a configuration in a process of its own."""
+        return isolated(case, self.timeout)
+
+
+def digest(case: Case) -> str:
+    """The checksum of all that an outcome depends on."""
+    values = [getattr(case, item.name) for item in dataclasses.fields(case) if item.name != "qgraph"]
+    return fingerprint(__version__, case.qgraph.nodes, case.qgraph.tensors, *values)
+
+
+def regress(
+    cases: Sequence[Case],
+    *,
+    timeout: float = 600.0,
+    jobs: int | None = None,
+    scheduler: str | None = None,
+    journal: Path | None = None,
+    resume: bool = False,
+    watch: Watch = lambda name, outcome: None,
+) -> dict[str, Outcome]:
+    """Evaluate configurations, on many workers.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        The configurations, each of another name.
+    timeout : float, default 600.0
+        Seconds that each may take.
+    jobs : int, optional
+        Processes on this machine; None starts one a core.
+    scheduler : str, optional
+        Address of a Dask scheduler, whose workers evaluate instead.
+    journal : Path, optional
+        File that keeps outcomes as they come.
+    resume : bool, default False
+        Whether to go on with a file that is there: what it has of an equal configuration is not evaluated again.
+    watch : callable, optional
+        Called with each outcome.
+
+    Returns
+    -------
+    dict of Outcome
+        Outcomes by name, in the order of ``cases``.
+
+    Raises
+    ------
+    HwquantError
+        Two configurations have one name, the journal cannot be used, or workers are missing.
+    """
+    digests = {case.name: digest(case) for case in cases}
+    if len(digests) < len(cases):
+        raise HwquantError("two configurations have the same name; give each network a file of another name")
+    found: dict[str, Outcome] = {}
+
+    def take(number: int, content: dict[str, Any]) -> None:
+        name, of, outcome = _entry(journal, number, content)
+        if digests.get(name) == of:
+            found[name] = outcome
+
+    kept = None
+    if journal is not None:
+        kept = JournalFile(
+            journal, {"format": FORMAT, "version": VERSION, "of": {}}, "regression", resume, take
+        )
+    try:
+        for name, outcome in found.items():
+            watch(name, outcome)
+        missing = [case for case in cases if case.name not in found]
+        if missing:
+            with open_workers(Isolated(timeout), jobs, scheduler) as workers:
+                for index, outcome in workers(missing):
+                    name = missing[index].name
+                    if kept is not None:
+                        kept.append({"name": name, "of": digests[name], **dataclasses.asdict(outcome)})
+                    found[name] = outcome
+                    watch(name, outcome)
+    finally:
+        if kept is not None:
+            kept.close()
+    return {name: found[name] for name in digests}
+
+
+def _entry(path: Path | None, number: int, content: dict[str, Any]) -> tuple[str, str, Outcome]:
+    match content:
+        case {
+            "name": str(name),
+            "of": str(of),
+            "status": "passed" | "failed" | "crashed" | "refused" as status,
+            "message": str(message),
+            "cycles": int(cycles),
+            "coverage": dict(coverage),
+            "seconds": int() | float() as seconds,
+        } if all(type(item) is int and item >= 0 for item in coverage.values()):
+            return name, of, Outcome(status, message, cycles, coverage, seconds)
+    raise Damaged(f"{path} is damaged at line {number}; remove the file", path=str(path))

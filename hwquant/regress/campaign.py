@@ -1,0 +1,248 @@
+"""The file of a regression: lists, of whose product each element is a configuration."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwquant.boards.fields import Field, anything, check, integer, shown
+from hwquant.errors import HwquantError
+from hwquant.files import read_bytes
+from hwquant.program.external import ExternalMemory
+from hwquant.program.limits import EXTERNAL_BITS
+from hwquant.program.sides import parse_array
+from hwquant.qgraph import IntArray, QGraph
+from hwquant.random_networks import random_case, random_inputs
+from hwquant.random_networks.families import ANYTHING
+from hwquant.regress.case import Case
+from hwquant.sim.registry import find_simulator
+from hwquant.sim.trace import Stalls
+
+OFFSETS = ("auto", "none", "edge", "sum")
+STALLS = {"none": (0.0, 0.0), "idle": (0.4, 0.0), "busy": (0.0, 0.4), "both": (0.3, 0.4), "heavy": (0.9, 0.9)}
+"""Chances of a pause of the host, before a word of input and of output, by name."""
+BITS = (2, 3, 4, 5, 6, 7, 8)
+
+
+def _list(kind: type, must: str, *, required: bool = False) -> Field:
+    def fits(value: list[Any]) -> bool:
+        return bool(value) and all(type(item) is kind for item in value) and len(set(value)) == len(value)
+
+    return Field((list,), fits, f"a list of {must}, each once", required)
+
+
+FIELDS = {
+    "networks": anything(list, "a list of tables", required=True),
+    "arrays": _list(str, 'arrays such as "8x8"', required=True),
+    "bits": _list(int, "bits from 2 to 8"),
+    "offsets": _list(str, f"offset modes: {', '.join(OFFSETS)}"),
+    "memories": _list(str, 'memories: "none", "axi64" and the like, or boards'),
+    "simulators": _list(str, "simulators"),
+    "stalls": _list(str, f"patterns: {', '.join(STALLS)}"),
+    "pauses": _list(int, "cycles of 256, from 0 to 255"),
+    "seeds": _list(int, "numbers"),
+    "samples": integer(1, 1000),
+    "timeout": integer(1, 86400),
+    "limits": anything(dict, "a table"),
+}
+LIMITS = {
+    name: integer(1, 1 << 24)
+    for name in ("activation_depth", "weight_depth", "parameter_depth", "program_depth", "accumulator_depth")
+}
+NETWORK = {
+    "file": anything(str, "the path of a .hwq file, or of a float network"),
+    "calibration": anything(str, "the path of an .npz file"),
+    "random": integer(1, 1_000_000),
+    "first": integer(0, 1 << 31),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Campaign:
+    """A regression, as its file says it.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    values : dict
+        What it says, checked, with what it leaves open.
+    """
+
+    path: Path
+    values: dict[str, Any]
+
+    @property
+    def timeout(self) -> int:
+        """Seconds that a configuration may take."""
+        return int(self.values["timeout"])
+
+    def cases(self) -> Iterator[Case]:
+        """Make the configurations, always in the same order.
+
+        Raises
+        ------
+        HwquantError
+            A network cannot be read or quantized, or a board has no such memory.
+        """
+        values = self.values
+        memories = {name: _memory(self.path, name) for name in values["memories"]}
+        axes = ("arrays", "bits", "offsets", "memories", "simulators", "stalls", "pauses", "seeds")
+        for table in values["networks"]:
+            own = {**values, "bits": values["bits"] if "file" not in table or _floats(table) else [8]}
+            known: dict[Any, QGraph] = {}
+            for number in range(table.get("first", 0), table.get("first", 0) + table.get("random", 1)):
+                for choice in itertools.product(*(own[name] for name in axes)):
+                    point = dict(zip(axes, choice))
+                    outside = memories[point["memories"]] is not None
+                    several = len(parse_array(point["arrays"])) > 2
+                    if (outside and several) or (point["pauses"] and not outside):
+                        continue  # several arrays have no memory outside; and what is not there cannot pause
+                    yield self._case(table, number, point, memories[point["memories"]], known)
+
+    def _case(
+        self,
+        table: dict[str, Any],
+        number: int,
+        point: dict[str, Any],
+        memory: ExternalMemory | None,
+        known: dict[Any, QGraph],
+    ) -> Case:
+        array, seed = parse_array(point["arrays"]), point["seeds"]
+        qgraph, inputs = self._network(table, number, point, known)
+        idle, busy = STALLS[point["stalls"]]
+        name = f"random{number}" if "random" in table else Path(table["file"]).stem
+        return Case(
+            name=(
+                f"{name}-{point['arrays']}-{point['bits']}bit-{point['offsets']}-{point['memories']}"
+                f"-{point['simulators']}-{point['stalls']}-pause{point['pauses']}-seed{seed}"
+            ),
+            qgraph=qgraph,
+            inputs=inputs,
+            array=array,
+            offset=point["offsets"],
+            memory=memory,
+            limits=self.values["limits"] if memory else {},
+            simulator=point["simulators"],
+            stalls=Stalls(idle, busy, seed) if idle or busy else None,
+            pauses=point["pauses"],
+        )
+
+    def _network(
+        self, table: dict[str, Any], number: int, point: dict[str, Any], known: dict[Any, QGraph]
+    ) -> tuple[QGraph, dict[str, IntArray]]:
+        samples, seed, plain = self.values["samples"], point["seeds"], point["offsets"] == "none"
+        if "random" in table:
+            suits = replace(ANYTHING, offsets=not plain)
+            bits = {
+                "weight_bits": (1 if not plain else 2, point["bits"]),
+                "activation_bits": (2, point["bits"]),
+            }
+            qgraph, _ = random_case(suits, number, 1, bits)
+        else:
+            key = (point["bits"], plain)
+            if key not in known:
+                known[key] = self._read(table, point["bits"], plain)
+            qgraph = known[key]
+        return qgraph, random_inputs(np.random.default_rng((seed, number)), qgraph, samples)
+
+    def _read(self, table: dict[str, Any], bits: int, plain: bool) -> QGraph:
+        from hwquant import hwq
+        from hwquant.data import load_samples
+        from hwquant.frontends import load_model
+        from hwquant.quantize import quantize
+
+        place = self.path.parent / table["file"]
+        if not _floats(table):
+            return hwq.load(place)
+        graph = load_model(place)
+        calibration = load_samples(self.path.parent / table["calibration"], graph.given_inputs)
+        return quantize(graph, calibration.x, bits=bits, symmetric=plain)
+
+
+def _floats(table: dict[str, Any]) -> bool:
+    return not table.get("file", "").endswith(".hwq")
+
+
+def load_campaign(path: Path) -> Campaign:
+    """Read the file of a regression.
+
+    Parameters
+    ----------
+    path : Path
+        The file; paths in it are relative to its folder.
+
+    Raises
+    ------
+    HwquantError
+        It cannot be read, or a value in it is wrong; names the key and what it must be.
+    """
+    try:
+        found = tomllib.loads(read_bytes(path).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise HwquantError(f"{path} is no TOML file: {error}") from error
+    given = check(found, FIELDS, str(path))
+    defaults = {
+        "bits": [8],
+        "offsets": ["auto"],
+        "memories": ["none"],
+        "simulators": ["amaranth"],
+        "stalls": ["none"],
+        "pauses": [0],
+        "seeds": [0],
+        "samples": 2,
+        "timeout": 600,
+        "limits": {},
+    }
+    values = {**defaults, **given}
+    check(values["limits"], LIMITS, f"{path}: limits")
+    for key, choices in (("offsets", OFFSETS), ("stalls", tuple(STALLS)), ("bits", BITS)):
+        for item in values[key]:
+            if item not in choices:
+                raise HwquantError(
+                    f"{path}: {key}: unknown {shown(item)}; there are {', '.join(map(str, choices))}"
+                )
+    for key, most in (("pauses", 255), ("seeds", 1 << 31)):
+        wrong = [item for item in values[key] if not 0 <= item <= most]
+        if wrong:
+            raise HwquantError(f"{path}: {key} must be from 0 to {most}, not {wrong[0]}")
+    for name in values["simulators"]:
+        find_simulator(name)
+    for text in values["arrays"]:
+        parse_array(text)
+    if not values["networks"]:
+        raise HwquantError(f"{path}: networks must have a table at least")
+    for index, table in enumerate(values["networks"], 1):
+        _check_network(f"{path}: networks {index}", table)
+    return Campaign(path, values)
+
+
+def _check_network(where: str, table: object) -> None:
+    found = check(table, NETWORK, where)
+    if ("file" in found) == ("random" in found):
+        raise HwquantError(f"{where} must have either file or random")
+    if "file" in found and _floats(found) != ("calibration" in found):
+        raise HwquantError(f"{where}: calibration is for a float network, which needs it, and no other")
+    if "first" in found and "random" not in found:
+        raise HwquantError(f"{where}: first is for random networks")
+
+
+def _memory(path: Path, name: str) -> ExternalMemory | None:
+    """The memory that is called so: none, a port of so many bits, or that of a board."""
+    if name == "none":
+        return None
+    if name.removeprefix("axi") in map(str, EXTERNAL_BITS):
+        return ExternalMemory(int(name.removeprefix("axi")))
+    from hwquant.boards.board import load_board
+    from hwquant.boards.outside import board_memory
+
+    memory = board_memory(load_board(name), "axi")
+    if memory is None:
+        raise HwquantError(f"{path}: memories: {name} has no memory")
+    return memory

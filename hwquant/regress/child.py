@@ -1,0 +1,76 @@
+"""A configuration in a process of its own: what crashes or hangs there is an outcome, and no end of the regression."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+from hwquant.errors import HwquantError
+from hwquant.regress.case import Case, Outcome, evaluate
+
+
+def isolated(case: Case, timeout: float) -> Outcome:
+    """Evaluate a configuration in a process of its own.
+
+    Parameters
+    ----------
+    case : Case
+        The configuration.
+    timeout : float
+        Seconds after which it is ended.
+
+    Returns
+    -------
+    Outcome
+        What became of it; "crashed" where the process raised, died or took too long.
+    """
+    begin = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hwquant.regress.child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C comes here alone
+    )
+    with process:
+        try:
+            out, complaints = process.communicate(pickle.dumps(case), timeout)
+        except subprocess.TimeoutExpired:
+            outcome = Outcome("crashed", f"it was ended after {timeout:g} seconds")
+        else:
+            outcome = _outcome(process.returncode, out, complaints)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # simulators that it began, too
+    return replace(outcome, seconds=time.perf_counter() - begin)
+
+
+def _outcome(status: int, out: bytes, complaints: bytes) -> Outcome:
+    if status == 0:
+        found: Outcome = pickle.loads(out)
+        return found
+    lines = complaints.decode(errors="replace").strip().splitlines()
+    said = f": {lines[-1]}" if lines else ""
+    return Outcome("crashed", f"the process ended with status {status}{said}")
+
+
+def main() -> None:
+    """Evaluate the case on stdin, and write its outcome to stdout; what tools print there goes to stderr."""
+    answer = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    case: Case = pickle.load(sys.stdin.buffer)
+    try:
+        outcome = evaluate(case)
+    except HwquantError as error:
+        outcome = Outcome("crashed", " ".join(str(error).split()))
+    with answer:
+        pickle.dump(outcome, answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Regressions: faults are outcomes, what is interrupted goes on, and reports are the same whoever evaluates."""
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner
+
+from hwquant.cli import main
+from hwquant.errors import HwquantError
+from hwquant.qgraph import Layer
+from hwquant.regress import case as module
+from hwquant.regress import digest, regress
+from hwquant.regress.campaign import load_campaign
+from hwquant.regress.case import Outcome, evaluate
+from hwquant.regress.child import isolated
+from hwquant.regress.coverage import BINS
+from hwquant.regress.reports import accumulate, junit, summary
+
+TEXT = """
+arrays = ["4x4"]
+offsets = ["edge", "none"]
+stalls = ["none", "both"]
+samples = 1
+networks = [{random = 1, first = 1}]
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    (tmp_path / "small.toml").write_text(TEXT)
+    return tmp_path / "small.toml"
+
+
+@pytest.fixture
+def cases(file):
+    return list(load_campaign(file).cases())
+
+
+def test_names_are_stable_and_tell_configurations_apart(cases):
+    assert [case.name for case in cases] == [
+        f"random1-4x4-8bit-{offset}-none-amaranth-{stalls}-pause0-seed0"
+        for offset in ("edge", "none")
+        for stalls in ("none", "both")
+    ]
+    assert len({digest(case) for case in cases}) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"arrays = [": "array = ["}, "unknown key 'array'"),
+        ({'["4x4"]': '["4x99"]'}, "rows and columns must each be 2..32"),
+        ({'"edge"': '"left"'}, "offsets: unknown 'left'; there are auto, none, edge, sum"),
+        ({"samples = 1": "samples = true"}, "samples must be an integer"),
+        ({"samples = 1": 'simulators = ["ghdl"]'}, "ghdl reads VHDL alone"),
+        ({"random = 1": 'file = "a.hwq", random = 1'}, "networks 1 must have either file or random"),
+        ({"random = 1, first = 1": 'file = "a.onnx"'}, "calibration is for a float network"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named(file, change, message):
+    text = TEXT
+    for old, new in change.items():
+        text = text.replace(old, new)
+    file.write_text(text)
+    with pytest.raises(HwquantError, match=message):
+        load_campaign(file)
+
+
+def test_a_right_configuration_passes_and_covers(cases):
+    outcome = evaluate(cases[1])
+    assert (outcome.status, outcome.message) == ("passed", "")
+    assert outcome.cycles > 0
+    assert set(outcome.coverage) <= set(BINS)
+    assert {"opcode TILE", "clamp none", "stall: host idle", "offset edge"} <= set(outcome.coverage)
+    assert "stall: host idle" not in evaluate(cases[0]).coverage
+
+
+def test_a_fault_is_reported_with_its_first_wrong_value(cases, monkeypatch):
+    right = module.compile_network
+
+    def wrong(qgraph, *arguments, **options):
+        layer = next(node for node in qgraph.nodes if isinstance(node, Layer))
+        nodes = [replace(node, bias=node.bias + (1 << 9)) if node is layer else node for node in qgraph.nodes]
+        return right(replace(qgraph, nodes=tuple(nodes)), *arguments, **options)
+
+    monkeypatch.setattr(module, "compile_network", wrong)
+    outcome = evaluate(cases[0])
+    assert outcome.status == "failed"
+    assert "sample 0, layer 'conv0'" in outcome.message
+
+
+def test_what_cannot_be_compiled_is_refused(cases):
+    outcome = evaluate(replace(cases[0], limits={"activation_depth": 1}))
+    assert outcome.status == "refused"
+    assert not outcome.bad
+
+
+def test_what_takes_too_long_is_an_outcome(cases):
+    outcome = isolated(cases[0], 0.2)
+    assert (outcome.status, outcome.message) == ("crashed", "it was ended after 0.2 seconds")
+
+
+def test_what_crashes_is_an_outcome(cases):
+    outcome = isolated(replace(cases[0], qgraph=None), 60)
+    assert outcome.status == "crashed"
+    assert outcome.message.startswith("the process ended with status 1: TypeError")
+
+
+def test_a_journal_brings_outcomes_back(cases, tmp_path):
+    few, seen = cases[:2], []
+    first = regress(few[:1], jobs=1, journal=tmp_path / "journal")
+    again = regress(
+        few, jobs=1, journal=tmp_path / "journal", resume=True, watch=lambda name, outcome: seen.append(name)
+    )
+    assert seen == [case.name for case in few]
+    assert again[few[0].name].seconds == first[few[0].name].seconds  # not evaluated again
+    assert again == regress(few, jobs=2)
+
+
+def test_junit_has_every_kind_of_outcome():
+    outcomes = {
+        "a": Outcome("passed"),
+        "b": Outcome("failed", "sample 0 \x00"),
+        "c": Outcome("crashed", "x"),
+        "d": Outcome("refused", "y"),
+    }
+    suite = ElementTree.fromstring(junit("all", outcomes))
+    assert [suite.get(key) for key in ("tests", "failures", "errors", "skipped")] == ["4", "1", "1", "1"]
+    assert [[child.tag for child in item] for item in suite] == [[], ["failure"], ["error"], ["skipped"]]
+    assert summary(outcomes)["statuses"] == {"crashed": 1, "failed": 1, "passed": 1, "refused": 1}
+
+
+def test_coverage_of_a_configuration_counts_once(tmp_path):
+    path, outcomes = tmp_path / "coverage.json", {"a": Outcome("passed", coverage={"opcode END": 2})}
+    assert accumulate(path, {"a": "1"}, outcomes)["opcode END"] == 2
+    assert accumulate(path, {"a": "1"}, outcomes)["opcode END"] == 2
+    assert accumulate(path, {"a": "2"}, outcomes)["opcode END"] == 4
+    path.write_text("[]")
+    with pytest.raises(HwquantError, match="no coverage of a regression"):
+        accumulate(path, {"a": "1"}, outcomes)
+
+
+def test_a_killed_run_goes_on_to_the_same_result(file, tmp_path):
+    command = [sys.executable, "-m", "hwquant.cli", "regress", str(file), "--jobs", "1", "-o"]
+    subprocess.run([*command, tmp_path / "whole"], check=True, capture_output=True)
+    killed = subprocess.Popen([*command, tmp_path / "killed"], stdout=subprocess.PIPE)
+    with killed:
+        killed.stdout.readline()
+        killed.send_signal(signal.SIGKILL)
+    time.sleep(0.1)
+    subprocess.run([*command, tmp_path / "killed", "--resume"], check=True, capture_output=True)
+    for name in ("regress.json", "report.html", "coverage.json"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_one_configuration_runs_alone(file, cases):
+    result = CliRunner().invoke(main, ["regress", str(file), "--jobs", "1", "--only", cases[2].name])
+    assert result.exit_code == 0, result.output
+    assert f"passed {cases[2].name}" in result.output
+    assert "1 configurations: 1 passed" in result.output
