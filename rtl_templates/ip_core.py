@@ -7,7 +7,9 @@ from amaranth.lib.wiring import Component
 
 from hwquant import __version__
 from hwquant.errors import HwquantError
+from hwquant.link.protocol import word_bytes
 from hwquant.program.program import Program
+from hwquant.program.registers import IDENTITY, VERSION
 from hwquant.rtl_templates.axi import AxiAccelerator
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.identifiers import module_name
@@ -27,6 +29,29 @@ IP = Path(__file__).with_name("ip")
 
 ALONG = ("registers.rdl", "registers.h", "registers.md", "lint.vlt")
 """Those that go along with every core."""
+
+DRIVERS = {"axi": (), "wishbone": ("hwquant.h", "hwquant.c", "hwquant_litex.py"), "stream": ()}
+"""Those that go along with a core of a bus."""
+
+HEADER = """\
+/* The network of the core {top}, for the driver in hwquant.c. */
+#ifndef {guard}_NETWORK_H
+#define {guard}_NETWORK_H
+
+#include "hwquant.h"
+
+static const struct hwquant_network {top}_network = {{
+    .identity = {identity:#010x}u,
+    .version = {version}u,
+    .checksum = {checksum:#010x}u,
+    .beats = {beats}u,
+    .beat_bytes = {beat_bytes}u,
+    .words = {words}u,
+    .word_bytes = {word_bytes}u,
+}};
+
+#endif
+"""
 
 FUSESOC = """\
 CAPI=2:
@@ -101,6 +126,23 @@ def core_files(program: Program, bus: str, name: str | None = None) -> dict[str,
     )
     return {
         f"{top}.v": with_port_list(to_verilog(component, top), top, ports),
-        **{file: (IP / file).read_text(encoding="utf-8") for file in ALONG},
+        **{file: (IP / file).read_text(encoding="utf-8") for file in (*ALONG, *DRIVERS[bus])},
+        **({f"{top}_network.h": _network(program, top)} if bus == "wishbone" else {}),
         f"{top}.core": core,
     }
+
+
+def _network(program: Program, top: str) -> str:
+    """What the C driver must know of a core."""
+    (beats, beat), (words, word) = program.frame_sizes
+    return HEADER.format(
+        top=top,
+        guard=top.upper(),
+        identity=IDENTITY,
+        version=VERSION,
+        checksum=program.checksum,
+        beats=beats,
+        beat_bytes=word_bytes(beat),
+        words=words,
+        word_bytes=word_bytes(word),
+    )

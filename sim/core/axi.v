@@ -20,15 +20,15 @@
 
   task read_register(input [3:0] number);
     begin
-      araddr <= {number, 2'b00};
-      arvalid <= 1;
+      araddr <= #1 {number, 2'b00};
+      arvalid <= #1 1;
       @(posedge clk);
       while (!(arvalid && arready)) @(posedge clk);
-      arvalid <= 0;
-      rready <= 1;
+      arvalid <= #1 0;
+      rready <= #1 1;
       @(posedge clk);
       while (!(rvalid && rready)) @(posedge clk);
-      rready <= 0;
+      rready <= #1 0;
       value = rdata;
       if (rresp != 0) failed("a register cannot be read");
       @(posedge clk);
@@ -37,18 +37,18 @@
 
   task write_register(input [3:0] number, input [31:0] data);
     begin
-      awaddr <= {number, 2'b00};
-      wdata <= data;
-      awvalid <= 1;
-      wvalid <= 1;
+      awaddr <= #1 {number, 2'b00};
+      wdata <= #1 data;
+      awvalid <= #1 1;
+      wvalid <= #1 1;
       @(posedge clk);
       while (!(awvalid && awready && wready)) @(posedge clk);
-      awvalid <= 0;
-      wvalid <= 0;
-      bready <= 1;
+      awvalid <= #1 0;
+      wvalid <= #1 0;
+      bready <= #1 1;
       @(posedge clk);
       while (!(bvalid && bready)) @(posedge clk);
-      bready <= 0;
+      bready <= #1 0;
       if (bresp != 0) failed("a register cannot be written");
       @(posedge clk);
     end

@@ -20,22 +20,22 @@
 
   always @(posedge clk) begin
     if (ar_valid && ar_ready) begin
-      reading <= (ar_addr - PAGE * 4096) / (MEMORY / 8);
-      left <= ar_len + 1;
+      reading <= #1 (ar_addr - PAGE * 4096) / (MEMORY / 8);
+      left <= #1 ar_len + 1;
     end else if (r_valid && r_ready) begin
-      reading <= reading + 1;
-      left <= left - 1;
+      reading <= #1 reading + 1;
+      left <= #1 left - 1;
     end
     if (aw_valid && aw_ready) begin
-      writing <= (aw_addr - PAGE * 4096) / (MEMORY / 8);
-      taking <= 1;
+      writing <= #1 (aw_addr - PAGE * 4096) / (MEMORY / 8);
+      taking <= #1 1;
     end else if (w_valid && w_ready) begin
-      memory[writing] <= w_data;
-      writing <= writing + 1;
+      memory[writing] <= #1 w_data;
+      writing <= #1 writing + 1;
       if (w_last) begin
-        taking <= 0;
-        b_valid <= 1;
+        taking <= #1 0;
+        b_valid <= #1 1;
       end
     end
-    if (b_valid && b_ready) b_valid <= 0;
+    if (b_valid && b_ready) b_valid <= #1 0;
   end

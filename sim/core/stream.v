@@ -16,7 +16,7 @@
 
   task read_register(input [3:0] number);
     begin
-      address <= number;
+      address <= #1 number;
       @(posedge clk);
       @(posedge clk);
       value = read_data;
@@ -25,11 +25,11 @@
 
   task write_register(input [3:0] number, input [31:0] data);
     begin
-      address <= number;
-      write_data <= data;
-      write <= 1;
+      address <= #1 number;
+      write_data <= #1 data;
+      write <= #1 1;
       @(posedge clk);
-      write <= 0;
+      write <= #1 0;
       @(posedge clk);
     end
   endtask

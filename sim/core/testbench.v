@@ -5,6 +5,7 @@
 //
 // It ends with PASS, or with FAIL and another exit status than 0. The hex files lie where it is started: a beat or a
 // word a line, and in @NAME@_mask.hex the bits of a result that belong to a channel.
+// Everything that is driven changes a unit of time after the edge, whatever the simulator makes of clocks inside the core.
 module @NAME@_tb;
   localparam FRAMES = @FRAMES@, BEATS = @BEATS@, BEAT = @BEAT@, WORDS = @WORDS@, WORD = @WORD@;
   localparam BEAT_BYTES = (BEAT + 7) / 8, WORD_BYTES = (WORD + 7) / 8;
@@ -43,11 +44,11 @@ module @NAME@_tb;
   endtask
 
 @BUS@
-  always @(posedge clk) random <= {random[14:0], random[15] ^ random[13] ^ random[12] ^ random[10]};
+  always @(posedge clk) random <= #1 {random[14:0], random[15] ^ random[13] ^ random[12] ^ random[10]};
 
   initial begin
     repeat (5) @(posedge clk);
-    reset <= 0;
+    reset <= #1 0;
     repeat (5) @(posedge clk);
     read_register(IDENTITY);
     if (value !== 32'h@IDENTITY@) failed("IDENTITY is of something else");

@@ -12,13 +12,13 @@
   task access(input [3:0] number, input writes, input [31:0] data);
     begin
       while (random[1]) @(posedge clk);
-      adr <= number;
-      dat_w <= data;
-      we <= writes;
-      cyc <= 1;
+      adr <= #1 number;
+      dat_w <= #1 data;
+      we <= #1 writes;
+      cyc <= #1 1;
       @(posedge clk);
       while (!(ack || err)) @(posedge clk);
-      cyc <= 0;
+      cyc <= #1 0;
       value = dat_r;
       if (err) failed("an access was refused");
       @(posedge clk);
@@ -39,7 +39,7 @@
 
   task run;
     begin
-      running <= 1;
+      running <= #1 1;
       write_register(STREAMS, 0);
       for (frame = 0; frame < FRAMES; frame = frame + 1) begin
         for (n = 0; n < BEATS; n = n + 1) begin
