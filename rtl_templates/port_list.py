@@ -111,9 +111,9 @@ def with_port_list(verilog: str, name: str, ports: list[Port]) -> str:
     head = re.search(rf"^module {name}\(([^)]*)\);", verilog, re.MULTILINE)
     found = set(re.findall(r"\w+", head[1])) if head else set()
     if head is None or found != {port.name for port in ports}:
-        raise HwquantError(f"the module {name} has other ports than its component: {', '.join(sorted(found))}")
-    lines = [
-        f"  {port.name}{',' if port is not ports[-1] else ''}  // {port.comment}" for port in ports
-    ]
+        raise HwquantError(
+            f"the module {name} has other ports than its component: {', '.join(sorted(found))}"
+        )
+    lines = [f"  {port.name}{',' if port is not ports[-1] else ''}  // {port.comment}" for port in ports]
     text = "\n".join([f"module {name}(", *lines, ");"])
     return verilog[: head.start()] + text + verilog[head.end() :]

@@ -4,7 +4,14 @@ Beside it in ``ip/`` lies what PeakRDL makes of it, a C header and Markdown; ``m
 (Accellera, "SystemRDL 2.0 Register Description Language", 2018.)
 """
 
-from hwquant.program.registers import IDENTITY, REGISTER_BITS, VERSION, MemoryRegister, Register, RegisterField
+from hwquant.program.registers import (
+    IDENTITY,
+    REGISTER_BITS,
+    VERSION,
+    MemoryRegister,
+    Register,
+    RegisterField,
+)
 from hwquant.rtl_templates.wishbone import BusRegister
 
 PITCH = REGISTER_BITS // 8

@@ -23,7 +23,12 @@ def test_every_field_is_where_the_gateware_has_it(tmp_path):
         assert register.get_property("desc")
         for field in register.fields():
             access = field.is_sw_readable, field.is_sw_writable
-            found[register.inst_name, field.inst_name] = (register.address_offset, field.low, field.high, access)
+            found[register.inst_name, field.inst_name] = (
+                register.address_offset,
+                field.low,
+                field.high,
+                access,
+            )
             assert field.get_property("reset") == RESET.get(field.inst_name)
     expected = {
         (register.name, field.name): (4 * register, field.low, field.high, (True, field.writable))

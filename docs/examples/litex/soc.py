@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from litex.build.generic_platform import Pins, Subsignal
+from litex.build.io import CRG
 from litex.build.sim import SimPlatform
 from litex.build.sim.config import SimConfig
 from litex.soc.integration.common import get_mem_data
@@ -16,15 +17,17 @@ from litex.soc.integration.export import get_csr_header, get_linker_regions, get
 from litex.soc.integration.soc import SoCRegion
 from litex.soc.integration.soc_core import SoCCore
 from litex.soc.interconnect.csr import CSRStorage
-from litex.build.io import CRG
 from migen import Finish, If
 
 CLOCK = int(1e6)
 SERIAL = (
     "serial",
     0,
-    *(Subsignal(f"{end}_{name}", Pins(bits)) for end in ("source", "sink") for name, bits in
-      (("valid", 1), ("ready", 1), ("data", 8))),
+    *(
+        Subsignal(f"{end}_{name}", Pins(bits))
+        for end in ("source", "sink")
+        for name, bits in (("valid", 1), ("ready", 1), ("data", 8))
+    ),
 )
 """What LiteX's simulator connects to the terminal."""
 
@@ -73,7 +76,9 @@ def main():
         soc.finalize()
         generated = options.output / "generated"
         generated.mkdir(parents=True, exist_ok=True)
-        (generated / "csr.h").write_text(get_csr_header(soc.csr_regions, soc.constants, with_access_functions=False))
+        (generated / "csr.h").write_text(
+            get_csr_header(soc.csr_regions, soc.constants, with_access_functions=False)
+        )
         (generated / "mem.h").write_text(get_mem_header(soc.mem_regions))
         (generated / "regions.ld").write_text(get_linker_regions(soc.mem_regions))
 
