@@ -129,5 +129,5 @@ def test_two_different_cores_in_one_design_give_the_right_results(network, tmp_p
     # Watchdogs go on after a bench is done: each only looks at its own results.
     sources = "left.v left_pe.v left_tb.v left_pe_tb.v both.v"
     files["both.v"] += "module ends;\n  initial #20000000 $finish;\nendmodule\n"
-    status, output = run(tmp_path, files, top="both", sources=sources)
+    _, output = run(tmp_path, files, top="both", sources=sources)
     assert output.count("PASS: ") == 2, output
