@@ -3,6 +3,7 @@
 # make nightly   the tests that take longer
 # make lint      ruff and mypy alone
 # make prove     what is proven of the RTL, as a table and in benchmarks/results/proofs.json
+# make registers the description of a core's registers, and what PeakRDL makes of it, in rtl_templates/ip/
 # make docs      the documentation as a site, in site/
 #
 # Each sets up .venv with what it needs, once. Variables: PYTHON (3.11 or newer), VENV, JOBS.
@@ -13,7 +14,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 TYPES := $(VENV)/types
 
-.PHONY: demo test nightly lint prove docs clean
+.PHONY: demo test nightly lint prove registers docs clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/hwquant demo
@@ -37,6 +38,12 @@ lint: $(VENV)/dev.stamp
 
 prove: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/proofs.py
+
+registers: $(VENV)/dev.stamp
+	$(BIN)/python -c 'from hwquant.rtl_templates import register_map as r; print(r.register_map(), end="")' \
+	  > rtl_templates/ip/registers.rdl
+	cd rtl_templates/ip && $(abspath $(BIN))/peakrdl c-header --std gnu99 registers.rdl -o registers.h
+	cd rtl_templates/ip && $(abspath $(BIN))/peakrdl markdown registers.rdl -o registers.md
 
 $(VENV)/demo.stamp: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/python -m pip install --quiet --editable '.[onnx,sim]'

@@ -87,6 +87,8 @@ class AxiAccelerator(Component):
         The answer to a read is taken.
     s_axis_tdata : In(frame_bits)
         A beat of an input frame.
+    s_axis_tkeep : In(frame_bits / 8)
+        Bytes of the beat that are valid; ignored: a beat is always whole.
     s_axis_tlast : In(1)
         The beat is the last of its frame.
     s_axis_tvalid : In(1)
@@ -95,6 +97,8 @@ class AxiAccelerator(Component):
         The beat is taken.
     m_axis_tdata : Out(data_bits)
         A word of a result.
+    m_axis_tkeep : Out(data_bits / 8)
+        Bytes of the word that are valid: all.
     m_axis_tlast : Out(1)
         The word is the last of its result.
     m_axis_tvalid : Out(1)
@@ -136,10 +140,12 @@ class AxiAccelerator(Component):
                 "s_axi_rvalid": Out(1),
                 "s_axi_rready": In(1),
                 "s_axis_tdata": In(self.frame_bits),
+                "s_axis_tkeep": In(self.frame_bits // 8),
                 "s_axis_tlast": In(1),
                 "s_axis_tvalid": In(1),
                 "s_axis_tready": Out(1),
                 "m_axis_tdata": Out(self.data_bits),
+                "m_axis_tkeep": Out(self.data_bits // 8),
                 "m_axis_tlast": Out(1),
                 "m_axis_tvalid": Out(1),
                 "m_axis_tready": In(1),
@@ -160,6 +166,7 @@ class AxiAccelerator(Component):
             frames.valid.eq(self.s_axis_tvalid),
             self.s_axis_tready.eq(frames.ready),
             self.m_axis_tdata.eq(results.payload.data),
+            self.m_axis_tkeep.eq(-1),
             self.m_axis_tlast.eq(results.payload.last),
             self.m_axis_tvalid.eq(results.valid),
             results.ready.eq(self.m_axis_tready),

@@ -1,16 +1,19 @@
-"""The accelerator as a core for a system of one's own: Verilog, and the file by which FuseSoC finds it."""
+"""The accelerator as a core for a system of one's own: Verilog, and the files by which tools and software find it."""
 
 import re
+from pathlib import Path
 
 from amaranth.lib.wiring import Component
 
 from hwquant import __version__
 from hwquant.errors import HwquantError
+from hwquant.link.protocol import word_bytes
 from hwquant.program.program import Program
+from hwquant.program.registers import IDENTITY, VERSION
 from hwquant.rtl_templates.axi import AxiAccelerator
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.identifiers import module_name
-from hwquant.rtl_templates.register_map import register_map
+from hwquant.rtl_templates.port_list import port_list, with_port_list
 from hwquant.rtl_templates.verilog import to_verilog
 from hwquant.rtl_templates.wishbone import WishboneAccelerator
 
@@ -21,12 +24,44 @@ BUSES = {
 }
 """What surrounds the accelerator, by name, and what that is."""
 
+IP = Path(__file__).with_name("ip")
+"""Folder of the files that go along with a core as they are."""
+
+ALONG = ("registers.rdl", "registers.h", "registers.md", "lint.vlt")
+"""Those that go along with every core."""
+
+DRIVERS = {"axi": (), "wishbone": ("hwquant.h", "hwquant.c", "hwquant_litex.py"), "stream": ()}
+"""Those that go along with a core of a bus."""
+
+HEADER = """\
+/* The network of the core {top}, for the driver in hwquant.c. */
+#ifndef {guard}_NETWORK_H
+#define {guard}_NETWORK_H
+
+#include "hwquant.h"
+
+static const struct hwquant_network {top}_network = {{
+    .identity = {identity:#010x}u,
+    .version = {version}u,
+    .checksum = {checksum:#010x}u,
+    .beats = {beats}u,
+    .beat_bytes = {beat_bytes}u,
+    .words = {words}u,
+    .word_bytes = {word_bytes}u,
+}};
+
+#endif
+"""
+
 FUSESOC = """\
 CAPI=2:
 name: hwquant:accelerators:{name}:{version}
 description: >-
   Neural network accelerator, {rows}x{columns} array, program {checksum:#010x}, with {bus}
 filesets:
+  waivers:
+    files: [lint.vlt]
+    file_type: vlt
   rtl:
     files: ["{verilog}"]
     file_type: verilogSource-2005
@@ -35,20 +70,21 @@ targets:
     filesets: [rtl]
     toplevel: "{top}"
   lint:
-    filesets: [rtl]
+    filesets: [waivers, rtl]
     toplevel: "{top}"
     default_tool: verilator
     tools:
       verilator:
         mode: lint-only
-        verilator_options: [-Wno-fatal]
+        verilator_options: [-Wall]
 """
 
 
 def core_files(program: Program, bus: str, name: str | None = None) -> dict[str, str]:
-    """Make the files of a core: Verilog, a description of its registers, and what FuseSoC needs.
+    """Make the files of a core: Verilog, a description of its registers, and what tools need.
 
-    The Verilog-2005 has the program in its memories; the registers are described in Markdown.
+    The Verilog-2005 has the program in its memories. The registers are described in SystemRDL, as a C header and in
+    Markdown, in the same way for all cores.
 
     Parameters
     ----------
@@ -58,7 +94,7 @@ def core_files(program: Program, bus: str, name: str | None = None) -> dict[str,
         A key of :data:`BUSES`.
     name : str or None
         Name of the module, the files and the FuseSoC core, with which the name of every module inside begins, so that
-        cores of different names go into one design; None: ``hwquant_`` and the bus.
+        cores of different names go into one design; None: ``hwquant_``, the bus and the program's checksum.
 
     Returns
     -------
@@ -72,11 +108,12 @@ def core_files(program: Program, bus: str, name: str | None = None) -> dict[str,
     """
     if bus not in BUSES:
         raise HwquantError(f"there is no bus {bus!r}; choose one of {', '.join(BUSES)}")
-    top = f"hwquant_{bus}" if name is None else module_name(name)
+    top = f"hwquant_{bus}_{program.checksum:08x}" if name is None else module_name(name)
     wrapper, description = BUSES[bus]
     component: Component = accelerator(program)
     if wrapper is not None:
         component = wrapper(component)
+    ports = port_list(component)
     core = FUSESOC.format(
         name=name or re.sub(r"[^a-z0-9_]+", "_", f"{program.name}_{bus}".lower()).strip("_"),
         version=__version__,
@@ -88,7 +125,24 @@ def core_files(program: Program, bus: str, name: str | None = None) -> dict[str,
         top=top,
     )
     return {
-        f"{top}.v": to_verilog(component, top),
-        f"{top}.md": register_map(top, bus, external=program.config.external_bits > 0),
+        f"{top}.v": with_port_list(to_verilog(component, top), top, ports),
+        **{file: (IP / file).read_text(encoding="utf-8") for file in (*ALONG, *DRIVERS[bus])},
+        **({f"{top}_network.h": _network(program, top)} if bus == "wishbone" else {}),
         f"{top}.core": core,
     }
+
+
+def _network(program: Program, top: str) -> str:
+    """What the C driver must know of a core."""
+    (beats, beat), (words, word) = program.frame_sizes
+    return HEADER.format(
+        top=top,
+        guard=top.upper(),
+        identity=IDENTITY,
+        version=VERSION,
+        checksum=program.checksum,
+        beats=beats,
+        beat_bytes=word_bytes(beat),
+        words=words,
+        word_bytes=word_bytes(word),
+    )

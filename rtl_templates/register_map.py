@@ -1,61 +1,77 @@
-"""The documentation of a core's registers, from the tables that gateware and driver are made of."""
+"""The registers of all cores as one SystemRDL description, from the tables that gateware and driver are made of.
 
-from hwquant.program.registers import MemoryRegister, Register, RegisterField
+Beside it in ``ip/`` lies what PeakRDL makes of it, a C header and Markdown; ``make registers`` writes all three.
+(Accellera, "SystemRDL 2.0 Register Description Language", 2018.)
+"""
+
+from hwquant.program.registers import (
+    IDENTITY,
+    REGISTER_BITS,
+    VERSION,
+    MemoryRegister,
+    Register,
+    RegisterField,
+)
 from hwquant.rtl_templates.wishbone import BusRegister
 
-ADDRESSES = {
-    "axi": ("byte address", 4),
-    "wishbone": ("word address (ADR)", 1),
-    "stream": ("bus__address", 1),
-}
-"""What addresses a register, and how far two registers are apart, by bus."""
+PITCH = REGISTER_BITS // 8
+"""Bytes from a register to the next one."""
+
+RESET = {"identity": IDENTITY, "version": VERSION, "repeat": 1, "start": 0}
+"""What fields are after reset, as far as it is the same in every core."""
+
+HEAD = """\
+addrmap hwquant {
+  name = "Registers of an hwquant core";
+  desc = "Registers of 32 bits; what belongs to no field reads 0. On AXI4-Lite and for a processor on Wishbone the \
+addresses are these, on the pins of Wishbone (adr) and of the bare accelerator (bus__address) a quarter of them.";
+  default regwidth = 32;
+  default accesswidth = 32;
+  default hw = rw;
+  default sw = r;
+"""
 
 
-def register_map(name: str, bus: str, *, external: bool = False) -> str:
-    """Describe registers and their fields in Markdown.
-
-    Parameters
-    ----------
-    name : str
-        Name of the core's module.
-    bus : str
-        A key of :data:`~hwquant.rtl_templates.ip_core.BUSES`.
-    external : bool, default False
-        Whether there is external memory.
+def register_map() -> str:
+    """Describe all registers that a core may have, in SystemRDL.
 
     Returns
     -------
     str
-        A heading, and a table with a row for each field.
+        An address map with byte addresses.
     """
-    title, pitch = ADDRESSES[bus]
-    lines = [
-        f"# Registers of {name}",
-        "",
-        "Each has 32 bits; those that are not named read 0.",
-        "",
-        f"| {title} | register | bits | field | access | meaning |",
-        "|---|---|---|---|---|---|",
-    ]
-    for register in (*Register, *(MemoryRegister if external else ())):
-        for field in register.fields:
-            access = "read, write" if field.writable else "read"
-            cells = (
-                f"{register * pitch:#04x}",
-                register.name,
-                _bits(field),
-                field.name,
-                access,
-                field.meaning,
-            )
-            lines.append(f"| {' | '.join(cells)} |")
-    if bus == "wishbone":
-        lines += (
-            f"| {port:#04x} | {port.name} | 31..0 | | {port.access} | {port.meaning} |"
-            for port in BusRegister
-        )
-    return "\n".join(lines) + "\n"
+    parts = [HEAD]
+    parts += [_register(register.name, register, register.fields, "") for register in Register]
+    parts += [_stream(register) for register in BusRegister]
+    where = "Only with external memory; "
+    parts += [_register(register.name, register, register.fields, where) for register in MemoryRegister]
+    return "\n".join([*parts, "};\n"])
 
 
-def _bits(field: RegisterField) -> str:
-    return str(field.low) if field.width == 1 else f"{field.high}..{field.low}"
+def _register(name: str, number: int, fields: tuple[RegisterField, ...], where: str) -> str:
+    described = " ".join(f"{field.name}: {field.meaning}." for field in fields)
+    lines = []
+    for field in fields:
+        properties = f"desc = {_quoted(field.meaning)};"
+        if field.writable:
+            properties += " sw = rw;"
+        reset = f" = {RESET[field.name]:#x}" if field.name in RESET else ""
+        lines.append(f"    field {{ {properties} }} {field.name}[{field.high}:{field.low}]{reset};")
+    return _block(name, number, where + described, lines)
+
+
+def _stream(register: BusRegister) -> str:
+    """A register of Wishbone alone, whose accesses move what is in the streams."""
+    access = {"read": "r", "write": "w", "read, write": "rw"}[register.access]
+    names = [f"{name}[{bit}:{bit}]" for bit, name in enumerate(register.bits)] or ["data[31:0]"]
+    lines = [f"    field {{ sw = {access}; }} {name};" for name in names]
+    return _block(register.name, register, f"Only on Wishbone: {register.meaning}.", lines)
+
+
+def _block(name: str, number: int, description: str, lines: list[str]) -> str:
+    head, end = f"  reg {{\n    desc = {_quoted(description)};", f"  }} {name} @ {number * PITCH:#x};"
+    return "\n".join([head, *lines, end])
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

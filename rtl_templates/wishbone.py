@@ -25,16 +25,19 @@ class BusRegister(IntEnum):
         Ways in which it is accessed: ``"read"``, ``"write"``, or ``"read, write"``.
     meaning : str
         What is read or written.
+    bits : tuple of str
+        Names of the bits, from the lowest one up; empty where all 32 are data.
     """
 
     access: str
     meaning: str
+    bits: tuple[str, ...]
 
-    def __new__(cls, address: int, access: str, meaning: str) -> "BusRegister":
+    def __new__(cls, address: int, access: str, meaning: str, *bits: str) -> "BusRegister":
         """Make a member of its address and what it is for."""
         member = int.__new__(cls, address)
         member._value_ = address
-        member.access, member.meaning = access, meaning
+        member.access, member.meaning, member.bits = access, meaning, bits
         return member
 
     FRAME = len(Register), "write", "the next 32 bits of a beat of an input frame, low ones first"
@@ -45,6 +48,8 @@ class BusRegister(IntEnum):
         "read, write",
         "bit 0: the accelerator takes input; bit 1: there is a result; written, the next access to FRAME, LAST or "
         "RESULT is to the beginning of a word",
+        "takes_input",
+        "has_result",
     )
 
 

@@ -31,7 +31,7 @@ def buses() -> Iterable[str]:
     "--name",
     metavar="NAME",
     help="Of the module, its files, and what every module inside begins with: give cores that go into one design "
-    "different names. By default hwquant_BUS.",
+    "different names. By default hwquant_BUS_CHECKSUM.",
 )
 @click.option(
     "-o",
@@ -45,23 +45,27 @@ def buses() -> Iterable[str]:
 def core(build: Path, bus: str, name: str | None, output: Path, as_json: bool) -> None:
     """Write BUILD's accelerator as a core with a bus.
 
-    Verilog, and beside it the register map and a FuseSoC .core file.
+    Verilog, and beside it a testbench that checks itself, the registers (SystemRDL, C, Markdown), a C driver, and
+    what FuseSoC, LiteX or Vivado need.
     """
     from hwquant.build import check_outside, load_build
     from hwquant.files import make_folder, write_bytes
     from hwquant.rtl_templates.ip_core import core_files
+    from hwquant.sim.core_bench import core_bench
 
-    program = load_build(build).program
+    read = load_build(build)
     check_outside(output)
-    files = core_files(program, bus, name)
+    files = core_files(read.program, bus, name)
+    top = Path(next(iter(files))).stem
+    files |= core_bench(read.qgraph, read.program, bus, top)
     make_folder(output)
     paths = [output / name for name in files]
     for path, text in zip(paths, files.values()):
         write_bytes(path, text.encode())
     result = {
         "bus": bus,
-        "name": paths[0].stem,
+        "name": top,
         "files": [str(path) for path in paths],
-        "checksum": program.checksum,
+        "checksum": read.program.checksum,
     }
     emit(as_json, result, *(f"wrote {path}" for path in paths))

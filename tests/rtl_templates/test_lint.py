@@ -1,7 +1,8 @@
-"""The emitted Verilog has no lint but what sim/lint.vlt names and explains."""
+"""The emitted Verilog has no lint but what rtl_templates/ip/lint.vlt names and explains."""
 
 import os
 import re
+import shutil
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from hwquant_testing.small_networks import Net
 
-import hwquant.sim
+from hwquant.boards.tools import yosys
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.external import ExternalMemory
@@ -19,11 +20,12 @@ from hwquant.rtl_templates.axi import AxiAccelerator
 from hwquant.rtl_templates.board import SerialAccelerator
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.ip_core import BUSES, IP, core_files
 from hwquant.rtl_templates.verilog import to_verilog
 from hwquant.rtl_templates.wishbone import WishboneAccelerator
 from hwquant.sim.verilator_backend import folder
 
-WAIVERS = Path(hwquant.sim.__file__).with_name("lint.vlt")
+WAIVERS = IP / "lint.vlt"
 
 
 def lint(text: str, path: Path) -> set[str]:
@@ -110,6 +112,56 @@ def test_the_verilog_that_fetches_a_program_is_clean(tmp_path, bits):
     halves = {"parameter_depth": 32, "program_depth": 64, "program_half": 32}
     config = ArrayConfig(3, 3, external_bits=bits, external_address_bits=14, **halves)
     assert lint(to_verilog(AxiAccelerator(Accelerator(config))), tmp_path) == set()
+
+
+@pytest.fixture(scope="module", params=[0, 32], ids=["inside", "outside"])
+def programs(request):
+    qgraph = random_qgraph(np.random.default_rng(2), Features(layers=(1, 2)))
+    limits = {"weight_depth": 24, "parameter_depth": 16} if request.param else {}
+    external = ExternalMemory(request.param) if request.param else None
+    return compile_network(qgraph, (4, 4), external=external, limits=limits)
+
+
+@pytest.fixture(params=BUSES)
+def core(programs, request, tmp_path):
+    """Folder with the files of a core of each bus."""
+    if programs.config.external_bits and request.param == "wishbone":
+        pytest.skip("Wishbone has no port to external memory")
+    for name, text in core_files(programs, request.param, "hwquant").items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_a_core_is_clean_in_verilator_with_the_waivers_beside_it(core):
+    assert (core / "lint.vlt").read_text() == WAIVERS.read_text()
+    assert lint((core / "hwquant.v").read_text(), core) == set()
+
+
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
+def test_a_core_is_clean_in_icarus(core):
+    command = ["iverilog", "-g2005", "-Wall", "-s", "hwquant", "-o", "/dev/null", "hwquant.v"]
+    done = subprocess.run(command, cwd=core, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_a_core_is_clean_in_yosys(core):
+    pytest.importorskip("pyosys")
+    yosys(
+        ["read_verilog hwquant.v", "hierarchy -check -top hwquant", "proc", "opt_clean", "check -assert"],
+        core,
+        "hwquant",
+    )
+    assert "Warning" not in (core / "hwquant.log").read_text()
+
+
+def test_a_core_is_clean_in_slang(core):
+    driver = pytest.importorskip("pyslang.driver").Driver()
+    driver.addStandardArgs()
+    assert driver.parseCommandLine(f"slang -Wextra -Werror --top hwquant {core / 'hwquant.v'}")
+    assert driver.processOptions()
+    assert driver.parseAllSources()
+    driver.reportCompilation(driver.createCompilation(), False)
+    assert driver.reportDiagnostics(True)
 
 
 @pytest.fixture(scope="module")

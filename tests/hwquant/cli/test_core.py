@@ -6,6 +6,7 @@ from hwquant_testing.small_networks import Net
 from hwquant.build import load_build, write_build
 from hwquant.program.compiler import compile_network
 from hwquant.rtl_templates import ip_core
+from hwquant.sim.core_bench import core_bench
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,7 @@ def test_the_help_has_every_bus(hwquant):
 def test_the_files_of_a_core_are_written(hwquant, build, tmp_path, bus):
     result = hwquant("core", build.folder, "--bus", bus, "-o", tmp_path / "core", "--json").json
     expected = ip_core.core_files(build.program, bus)
+    expected |= core_bench(build.qgraph, build.program, bus, result["name"])
     assert result["files"] == [str(tmp_path / "core" / name) for name in expected]
     assert result["checksum"] == build.program.checksum
     assert {path.name: path.read_text() for path in (tmp_path / "core").iterdir()} == expected
@@ -32,7 +34,7 @@ def test_the_files_of_a_core_are_written(hwquant, build, tmp_path, bus):
 def test_a_core_has_the_name_that_was_asked_for(hwquant, build, tmp_path):
     result = hwquant("core", build.folder, "--name", "mine", "-o", tmp_path / "core", "--json").json
     assert result["name"] == "mine"
-    assert sorted(path.name for path in (tmp_path / "core").iterdir()) == ["mine.core", "mine.md", "mine.v"]
+    assert {"mine.core", "mine.v", "mine_tb.v"} <= {path.name for path in (tmp_path / "core").iterdir()}
     assert "module mine(" in (tmp_path / "core" / "mine.v").read_text()
     outcome = hwquant("core", build.folder, "--name", "../mine", "-o", tmp_path / "none")
     outcome.fails("cannot name a Verilog module")
@@ -40,7 +42,8 @@ def test_a_core_has_the_name_that_was_asked_for(hwquant, build, tmp_path):
 
 def test_people_read_which_files_of_a_core_were_written(hwquant, build, tmp_path):
     text = hwquant("core", build.folder, "-o", tmp_path).stdout
-    assert text.splitlines() == [f"wrote {tmp_path}/hwquant_axi.{suffix}" for suffix in ("v", "md", "core")]
+    assert text.splitlines()[0] == f"wrote {tmp_path}/hwquant_axi_{build.program.checksum:08x}.v"
+    assert sorted(text.splitlines()) == sorted(f"wrote {path}" for path in tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("inside", ["", "core", "boards/core", "boards/../core"])
