@@ -46,7 +46,7 @@ from hwquant.program.moves import BUFFER, Moved, external_address_bits, with_mov
 from hwquant.program.needs import measure, parameter_bits
 from hwquant.program.overlap import with_waits
 from hwquant.program.placement import Placed, place
-from hwquant.program.planner import halves, plan_steps
+from hwquant.program.planner import best_plan, halves
 from hwquant.program.program import Program
 from hwquant.program.raw_choice import map_with_inputs
 from hwquant.program.raw_inputs import RawInput
@@ -107,7 +107,7 @@ class Compilation:
 
     @property
     def halves(self) -> tuple[int, int] | None:
-        """Words of each half of the activation memory, where tensors may be outside; else None."""
+        """Words of each half of the activation memory, about, where tensors may be outside; else None."""
         if not self.requirements.external:
             return None
         return halves(self.requirements.config, self.requirements.most_words)
@@ -132,7 +132,8 @@ class Compilation:
         inputs = tuple(item.name for item in self.qgraph.inputs)
         outputs = tuple(item.tensor for item in self.qgraph.outputs)
         network = Network(self.qgraph.name, tensors, inputs, outputs)
-        return plan_steps(layers, network, self.offered, sizes, port)
+        fixed = self.requirements.config is not None
+        return best_plan(layers, network, self.offered, sizes, port, fixed=fixed)
 
     def bands(self, layer: ArrayLayer) -> list[ArrayLayer]:
         """The bands of one of the lowered layers, where there is a plan; else none."""

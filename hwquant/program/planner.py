@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hwquant.errors import DoesNotFit
 from hwquant.program.addresses import lay_out
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.bands import Band, Role, Tensors
@@ -51,6 +52,43 @@ def halves(config: ArrayConfig | None, words: int | None) -> tuple[int, int] | N
     found = [(half, min(half, words - half)) for half in powers if half < words]
     found += [(half, words - half) for half in steps if 0 < half < words]
     return max(found, key=lambda sizes: (min(sizes), sum(sizes)))
+
+
+def best_plan(
+    layers: Sequence[ArrayLayer],
+    network: Network,
+    shape: ArrayShape,
+    sizes: tuple[int, int],
+    port: Port,
+    *,
+    fixed: bool,
+) -> Plan:
+    """Plan an inference, with the halves that take the fewest cycles, as estimated.
+
+    Parameters
+    ----------
+    layers, network, shape, sizes, port
+        As :func:`plan_steps` has them.
+    fixed : bool
+        Whether the halves are those of hardware that exists; else they may be some words larger and smaller.
+
+    Raises
+    ------
+    DoesNotFit
+        A layer has rows that are too large, whatever the halves; the message is about those that were given.
+    """
+    first, second = sizes
+    found, refusals = list[Plan](), list[DoesNotFit]()
+    for more in (0,) if fixed or first % HALF_STEP else (0, -HALF_STEP, HALF_STEP):
+        if more and min(first + more, second - more) < HALF_STEP:
+            continue
+        try:
+            found.append(plan_steps(layers, network, shape, (first + more, second - more), port))
+        except DoesNotFit as refusal:
+            refusals.append(refusal)
+    if not found:
+        raise refusals[0]
+    return min(found, key=lambda plan: sum(group.cycles for group in plan.groups))
 
 
 def plan_steps(
