@@ -11,6 +11,7 @@ Software finds the core at ``ACCELERATOR_BASE`` (``generated/mem.h``) and drives
 """
 
 from pathlib import Path
+from typing import Any
 
 from litex.gen import ClockSignal, LiteXModule, ResetSignal
 from litex.soc.interconnect import wishbone
@@ -35,7 +36,7 @@ class HwquantCore(LiteXModule):
         The core's registers: 16 words of 32 bits.
     """
 
-    def __init__(self, platform, name, folder=None):
+    def __init__(self, platform: Any, name: str, folder: str | Path | None = None) -> None:
         self.bus = wishbone.Interface(data_width=32, adr_width=30)
         self.specials += Instance(
             name,
