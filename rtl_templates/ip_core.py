@@ -94,7 +94,7 @@ def core_files(program: Program, bus: str, name: str | None = None) -> dict[str,
         A key of :data:`BUSES`.
     name : str or None
         Name of the module, the files and the FuseSoC core, with which the name of every module inside begins, so that
-        cores of different names go into one design; None: ``hwquant_``, the bus and the program's checksum.
+        cores of different names go into one design; None: those of :func:`core_names`.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def core_files(program: Program, bus: str, name: str | None = None) -> dict[str,
     """
     if bus not in BUSES:
         raise HwquantError(f"there is no bus {bus!r}; choose one of {', '.join(BUSES)}")
-    top = f"hwquant_{bus}_{program.checksum:08x}" if name is None else module_name(name)
+    stem, top = core_names(program, bus, name)
     wrapper, description = BUSES[bus]
     component: Component = accelerator(program)
     if wrapper is not None:
@@ -121,15 +121,28 @@ def core_files(program: Program, bus: str, name: str | None = None) -> dict[str,
         columns=program.config.columns,
         checksum=program.checksum,
         bus=description,
-        verilog=f"{top}.v",
+        verilog=f"{stem}.v",
         top=top,
     )
     return {
-        f"{top}.v": with_port_list(to_verilog(component, top), top, ports),
+        f"{stem}.v": with_port_list(to_verilog(component, top), top, ports),
         **{file: (IP / file).read_text(encoding="utf-8") for file in (*ALONG, *DRIVERS[bus])},
-        **({f"{top}_network.h": _network(program, top)} if bus == "wishbone" else {}),
-        f"{top}.core": core,
+        **({f"{stem}_network.h": _network(program, top)} if bus == "wishbone" else {}),
+        f"{stem}.core": core,
     }
+
+
+def core_names(program: Program, bus: str, name: str | None) -> tuple[str, str]:
+    """Name a core's files, and its module: both as asked for, else by the bus, and the module by the checksum, too.
+
+    Raises
+    ------
+    HwquantError
+        The name is no Verilog identifier.
+    """
+    if name is not None:
+        return name, module_name(name)
+    return f"hwquant_{bus}", f"hwquant_{bus}_{program.checksum:08x}"
 
 
 def _network(program: Program, top: str) -> str:

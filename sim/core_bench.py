@@ -23,7 +23,9 @@ TEXTS = Path(__file__).with_name("core")
 """Folder of the parts that testbenches are made of."""
 
 
-def core_bench(qgraph: QGraph, program: Program, bus: str, name: str, *, seed: int = 0) -> dict[str, str]:
+def core_bench(
+    qgraph: QGraph, program: Program, bus: str, name: str, stem: str | None = None, *, seed: int = 0
+) -> dict[str, str]:
     """Make a testbench for a core, with frames at random and the golden model's results.
 
     Parameters
@@ -36,6 +38,8 @@ def core_bench(qgraph: QGraph, program: Program, bus: str, name: str, *, seed: i
         A key of :data:`~hwquant.rtl_templates.ip_core.BUSES`.
     name : str
         Name of the core's module.
+    stem : str or None, default None
+        What the names of the core's files begin with; None: ``name``.
     seed : int, default 0
         Which integers the frames have, over the whole range of every input.
 
@@ -45,6 +49,7 @@ def core_bench(qgraph: QGraph, program: Program, bus: str, name: str, *, seed: i
         Contents by file name: the Verilog, and the hex files that it reads. Of a core with external memory there is
         one of its contents, and cycles, which follow from the memory, are not compared.
     """
+    stem = stem or name
     config, (beats, words) = program.config, program.frame_words
     q = _random_inputs(qgraph, FRAMES * program.batch, seed)
     expected = all_together(golden(qgraph, q), program.batch)
@@ -72,20 +77,20 @@ def core_bench(qgraph: QGraph, program: Program, bus: str, name: str, *, seed: i
     }
     bus_text = (_text("memory") if outside else "") + "".join(_text(part) for part in parts)
     verilog = _text("testbench").replace("@BUS@", bus_text)
-    for key, value in {**values, "NAME": name}.items():
+    for key, value in {**values, "NAME": name, "STEM": stem}.items():
         verilog = verilog.replace(f"@{key}@", str(value))
     files = {
-        f"{name}_tb.v": verilog,
-        f"{name}_frames.hex": _hex((beat for frame in frames for beat in frame), config.frame_bits),
-        f"{name}_results.hex": _hex(
+        f"{stem}_tb.v": verilog,
+        f"{stem}_frames.hex": _hex((beat for frame in frames for beat in frame), config.frame_bits),
+        f"{stem}_results.hex": _hex(
             (word for parts in zip(*results) for part in parts for word in part), config.word_bits
         ),
-        f"{name}_mask.hex": _hex((word for part in ones for word in part), config.word_bits),
+        f"{stem}_mask.hex": _hex((word for part in ones for word in part), config.word_bits),
     }
     if outside:
         contents = [int.from_bytes(beat.tobytes(), "little") for beat in program.external_image]
         contents += [0] * ((1 << config.external_address_bits) - len(contents))
-        files[f"{name}_memory.hex"] = _hex(contents, config.external_bits)
+        files[f"{stem}_memory.hex"] = _hex(contents, config.external_bits)
     return files
 
 

@@ -31,7 +31,7 @@ def buses() -> Iterable[str]:
     "--name",
     metavar="NAME",
     help="Of the module, its files, and what every module inside begins with: give cores that go into one design "
-    "different names. By default hwquant_BUS_CHECKSUM.",
+    "different names. By default the module is hwquant_BUS_CHECKSUM, in hwquant_BUS.v.",
 )
 @click.option(
     "-o",
@@ -50,14 +50,14 @@ def core(build: Path, bus: str, name: str | None, output: Path, as_json: bool) -
     """
     from hwquant.build import check_outside, load_build
     from hwquant.files import make_folder, write_bytes
-    from hwquant.rtl_templates.ip_core import core_files
+    from hwquant.rtl_templates.ip_core import core_files, core_names
     from hwquant.sim.core_bench import core_bench
 
     read = load_build(build)
     check_outside(output)
     files = core_files(read.program, bus, name)
-    top = Path(next(iter(files))).stem
-    files |= core_bench(read.qgraph, read.program, bus, top)
+    stem, top = core_names(read.program, bus, name)
+    files |= core_bench(read.qgraph, read.program, bus, top, stem)
     make_folder(output)
     paths = [output / name for name in files]
     for path, text in zip(paths, files.values()):

@@ -2,7 +2,7 @@
   // External memory: bursts of INCR, one read and one write at a time.
   localparam MEMORY = @MEMORY_BITS@, DEPTH = @MEMORY_DEPTH@, PAGE = 3;
   reg [MEMORY-1:0] memory[0:DEPTH-1];
-  initial $readmemh("@NAME@_memory.hex", memory);
+  initial $readmemh("@STEM@_memory.hex", memory);
 
   wire [31:0] ar_addr, aw_addr;
   wire [7:0] ar_len, aw_len;

@@ -1,12 +1,12 @@
 // Checks the core @NAME@ by itself: registers, the results of @FRAMES@ frames, and cycles.
 //
-//   $ iverilog -g2012 -o @NAME@_tb @NAME@.v @NAME@_tb.v && vvp -n @NAME@_tb
-//   $ verilator --binary -Wno-fatal -Wno-lint --top-module @NAME@_tb @NAME@.v @NAME@_tb.v && obj_dir/V@NAME@_tb
+//   $ iverilog -g2012 -o @STEM@_tb @STEM@.v @STEM@_tb.v && vvp -n @STEM@_tb
+//   $ verilator --binary -Wno-fatal -Wno-lint --top-module @STEM@_tb @STEM@.v @STEM@_tb.v && obj_dir/V@STEM@_tb
 //
 // It ends with PASS, or with FAIL and another exit status than 0. The hex files lie where it is started: a beat or a
-// word a line, and in @NAME@_mask.hex the bits of a result that belong to a channel.
+// word a line, and in @STEM@_mask.hex the bits of a result that belong to a channel.
 // Everything that is driven changes a unit of time after the edge, whatever the simulator makes of clocks inside the core.
-module @NAME@_tb;
+module @STEM@_tb;
   localparam FRAMES = @FRAMES@, BEATS = @BEATS@, BEAT = @BEAT@, WORDS = @WORDS@, WORD = @WORD@;
   localparam BEAT_BYTES = (BEAT + 7) / 8, WORD_BYTES = (WORD + 7) / 8;
   localparam RESULT_LAST = @RESULT_LAST@;
@@ -16,9 +16,9 @@ module @NAME@_tb;
   reg [WORD-1:0] expected[0:FRAMES*WORDS-1];
   reg [WORD-1:0] mask[0:WORDS-1];
   initial begin
-    $readmemh("@NAME@_frames.hex", frames);
-    $readmemh("@NAME@_results.hex", expected);
-    $readmemh("@NAME@_mask.hex", mask);
+    $readmemh("@STEM@_frames.hex", frames);
+    $readmemh("@STEM@_results.hex", expected);
+    $readmemh("@STEM@_mask.hex", mask);
   end
 
   integer received = 0;

@@ -33,9 +33,10 @@ def program():
 def test_a_core_is_complete(program, bus):
     files = core_files(program, bus)
     top = f"hwquant_{bus}_{program.checksum:08x}"
-    network = [f"{top}_network.h"] if bus == "wishbone" else []
-    assert list(files) == [f"{top}.v", *ALONG, *DRIVERS[bus], *network, f"{top}.core"]
-    verilog, text = files[f"{top}.v"], files[f"{top}.core"]
+    stem = f"hwquant_{bus}"
+    network = [f"{stem}_network.h"] if bus == "wishbone" else []
+    assert list(files) == [f"{stem}.v", *ALONG, *DRIVERS[bus], *network, f"{stem}.core"]
+    verilog, text = files[f"{stem}.v"], files[f"{stem}.core"]
     header = re.search(rf"^module {top}\((.*?)^\);", verilog, re.MULTILINE | re.DOTALL)[1]
     ports = re.findall(r"^  (\w+),?  // (?:in|out), \d+ bits?: \S.*$", header, re.MULTILINE)
     assert len(ports) == len(header.strip().splitlines())
@@ -44,7 +45,7 @@ def test_a_core_is_complete(program, bus):
     core = yaml.safe_load(text.removeprefix("CAPI=2:\n"))
     assert re.fullmatch(rf"hwquant:accelerators:small_{bus}:\d+\.\d+\.\d+", core["name"])
     assert f"2x3 array, program {program.checksum:#010x}" in core["description"]
-    assert core["filesets"]["rtl"] == {"files": [f"{top}.v"], "file_type": "verilogSource-2005"}
+    assert core["filesets"]["rtl"] == {"files": [f"{stem}.v"], "file_type": "verilogSource-2005"}
     for target in core["targets"].values():
         assert target["toplevel"] == top
         assert target["filesets"][-1] == "rtl"
@@ -89,8 +90,8 @@ def test_modules_of_two_cores_in_one_design_have_different_names(program, tmp_pa
 def test_the_default_name_is_of_the_bus_and_the_program(program):
     name = f"hwquant_axi_{program.checksum:08x}"
     plain, named = core_files(program, "axi"), core_files(program, "axi", name)
-    assert plain[f"{name}.v"] == named[f"{name}.v"]
-    assert core_files(program, "axi", "mine")["mine.v"] == plain[f"{name}.v"].replace(name, "mine")
+    assert plain["hwquant_axi.v"] == named[f"{name}.v"]
+    assert core_files(program, "axi", "mine")["mine.v"] == plain["hwquant_axi.v"].replace(name, "mine")
 
 
 @pytest.mark.parametrize("name", ["on", "No", "yes", "y", "e1"])

@@ -25,7 +25,7 @@ def test_the_help_has_every_bus(hwquant):
 def test_the_files_of_a_core_are_written(hwquant, build, tmp_path, bus):
     result = hwquant("core", build.folder, "--bus", bus, "-o", tmp_path / "core", "--json").json
     expected = ip_core.core_files(build.program, bus)
-    expected |= core_bench(build.qgraph, build.program, bus, result["name"])
+    expected |= core_bench(build.qgraph, build.program, bus, result["name"], f"hwquant_{bus}")
     assert result["files"] == [str(tmp_path / "core" / name) for name in expected]
     assert result["checksum"] == build.program.checksum
     assert {path.name: path.read_text() for path in (tmp_path / "core").iterdir()} == expected
@@ -42,7 +42,7 @@ def test_a_core_has_the_name_that_was_asked_for(hwquant, build, tmp_path):
 
 def test_people_read_which_files_of_a_core_were_written(hwquant, build, tmp_path):
     text = hwquant("core", build.folder, "-o", tmp_path).stdout
-    assert text.splitlines()[0] == f"wrote {tmp_path}/hwquant_axi_{build.program.checksum:08x}.v"
+    assert text.splitlines()[0] == f"wrote {tmp_path}/hwquant_axi.v"
     assert sorted(text.splitlines()) == sorted(f"wrote {path}" for path in tmp_path.iterdir())
 
 
