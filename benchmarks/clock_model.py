@@ -36,7 +36,7 @@ FIELDS = ("board", "array", "network", "cells", "mhz")
 EXPECTED = {"size": 0.07, "crowding": 0.1}
 """What coefficients are held at as long as few designs say otherwise.
 
-So are they between designs of this hardware on an ECP5-85 that were routed for a clock beyond what they reached: 136 MHz
+So are they between designs of this hardware on an ECP5-85 that were asked for more than they reached: 136 MHz
 with 5,000 cells and 117 with 24,000; and 100 MHz, more than was asked for, with 62,000 of 83,640.
 """
 STIFFNESS = 0.2
