@@ -15,6 +15,7 @@ import hwquant
 from hwquant import build, container, hwq
 from hwquant.errors import Damaged, HwquantError
 from hwquant.files import sealed
+from hwquant.journal import line
 from hwquant.program import storage
 from hwquant.search import journal
 from hwquant.search.evaluate import Outcome
@@ -152,7 +153,7 @@ def test_a_journal_of_another_version_is_refused(stored):
     first, *others = path.read_bytes().splitlines()
     header = json.loads(first) | {"version": journal.VERSION + 1}
     del header["check"]
-    path.write_bytes(journal._line(header) + b"\n".join(others))
+    path.write_bytes(line(header) + b"\n".join(others))
     with pytest.raises(Damaged, match=r"is no journal of a search of this hwquant; remove the file"):
         Journal(path, OWNER, 2, resume=True)
 

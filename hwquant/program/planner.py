@@ -67,8 +67,16 @@ def best_plan(
 
     Parameters
     ----------
-    layers, network, shape, sizes, port
-        As :func:`plan_steps` has them.
+    layers : sequence of ArrayLayer
+        The network's layers, from :func:`hwquant.program.lowering.lower`.
+    network : Network
+        Its tensors, inputs and outputs.
+    shape : ArrayShape
+        The array, for the lanes of a word, and for what its layers take.
+    sizes : tuple of int
+        Words of each half of the activation memory, about.
+    port : Port
+        How fast words come and go.
     fixed : bool
         Whether the halves are those of hardware that exists; else they may be some words larger and smaller.
 

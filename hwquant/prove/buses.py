@@ -20,7 +20,18 @@ from hwquant.rtl_templates.wishbone import BUS_BITS, BusRegister, WishboneAccele
 class Core(Component):
     """In the accelerator's place: what it answers is anything.
 
-    Members are those of :class:`~hwquant.rtl_templates.core.Accelerator`.
+    Members
+    -------
+    frames : In(stream.Signature(frame_layout(config)))
+        As :class:`~hwquant.rtl_templates.core.Accelerator` has them, like the others.
+    results : Out(stream.Signature(word_layout(config)))
+        Output words.
+    bus : In(RegisterPort)
+        Access to the registers.
+    memory : Out(AxiMemoryPort(config.external_bits))
+        The port to external memory; only where there is one.
+    begins : Out(1)
+        An inference begins; only with external memory.
     """
 
     def __init__(self, config: ArrayConfig, harness: Harness) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import assert_never
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from hwquant.golden import reference
 from hwquant.program.cycles import jobs, timing
 from hwquant.program.isa import FLAGS, LEVELS, MoveKind, Opcode
 from hwquant.program.program import Program
-from hwquant.qgraph import IntArray, Layer, MaxPool, Product, QGraph
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, Product, QGraph, Rearrange
 from hwquant.sim.trace import Log
 from hwquant.window import Window
 
@@ -124,17 +125,22 @@ def _integers(qgraph: QGraph, inputs: Mapping[str, IntArray]) -> Counter[str]:
     hits: Counter[str] = Counter()
     values = reference.run(qgraph, inputs)
     for node in qgraph.nodes:
-        if isinstance(node, Layer):
-            hits += _clamps(_unclamped(node, qgraph, values), node.low, node.high)
-            for term in node.terms:
-                hits += _padding("padding", term.window, qgraph.tensors[term.input].shape[1:])
-        elif isinstance(node, Product):
-            a, b = (values[name] - qgraph.tensors[name].zero_point for name in node.inputs)
-            scaled = a * b * (1 if node.multiplier is None else node.multiplier)
-            shifted = (scaled + ((1 << node.shift) >> 1)) >> node.shift
-            hits += _clamps(shifted + qgraph.tensors[node.name].zero_point, node.low, node.high)
-        elif isinstance(node, MaxPool):
-            hits += _padding("pool padding", node.window, qgraph.tensors[node.inputs[0]].shape[1:])
+        match node:
+            case Layer():
+                hits += _clamps(_unclamped(node, qgraph, values), node.low, node.high)
+                for term in node.terms:
+                    hits += _padding("padding", term.window, qgraph.tensors[term.input].shape[1:])
+            case Product():
+                a, b = (values[name] - qgraph.tensors[name].zero_point for name in node.inputs)
+                scaled = a * b * (1 if node.multiplier is None else node.multiplier)
+                shifted = (scaled + ((1 << node.shift) >> 1)) >> node.shift
+                hits += _clamps(shifted + qgraph.tensors[node.name].zero_point, node.low, node.high)
+            case MaxPool():
+                hits += _padding("pool padding", node.window, qgraph.tensors[node.inputs[0]].shape[1:])
+            case Concat() | Rearrange():
+                pass
+            case _:
+                assert_never(node)
     return hits
 
 

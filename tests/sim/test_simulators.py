@@ -210,8 +210,8 @@ def test_a_host_that_hardly_ever_accepts_a_result_changes_nothing(case):
 
 def test_an_unknown_simulator_is_answered_with_those_there_are(case):
     it = case("4x4 edge")
-    with pytest.raises(HwquantError, match="'vcs'; choose one of verilator, icarus, amaranth, cxxrtl"):
-        simulate(it.program, it.frames, simulator="vcs")
+    with pytest.raises(HwquantError, match="'ncsim'; choose one of verilator, icarus, amaranth, cxxrtl"):
+        simulate(it.program, it.frames, simulator="ncsim")
 
 
 @pytest.mark.parametrize(
