@@ -58,7 +58,7 @@ def regress(
     from hwquant.regress import digest
     from hwquant.regress import regress as evaluate_all
     from hwquant.regress.campaign import load_campaign
-    from hwquant.regress.reports import accumulate, junit, page, summary, total
+    from hwquant.regress.reports import accumulate, check_coverage, junit, page, summary, total
 
     if scheduler is not None:
         check_ignored(
@@ -71,6 +71,12 @@ def regress(
     missing = set(only) - {case.name for case in cases}
     if missing:
         raise HwquantError(f"{file} has no configuration {min(missing)!r}; a run without --only names them")
+    if not cases:
+        raise HwquantError(
+            f"{file} has no configuration: none of its arrays goes with its memories and pauses"
+        )
+    if coverage is not None:
+        check_coverage(coverage)
     if output is not None:
         make_folder(output)
 
@@ -98,18 +104,24 @@ def regress(
             note(f"what was evaluated is in {output / JOURNAL}: go on with --resume")
         raise
     digests = {case.name: digest(case) for case in cases}
-    hits = total(outcomes) if coverage is None else accumulate(coverage, digests, outcomes)
     repeats = {name: _repeat(file, name) for name, item in outcomes.items() if item.bad}
     content, written = {**summary(outcomes), "repeat": repeats}, []
     if output is not None:
         accumulate(output / COVERAGE, digests, outcomes)
+        written.append(output / COVERAGE)
         for name, data in (
             ("junit.xml", junit(file.stem, outcomes)),
             ("regress.json", (json.dumps(content, indent=1) + "\n").encode()),
-            ("report.html", page(file.stem, outcomes, repeats, hits)),
         ):
             write_bytes(output / name, data)
             written.append(output / name)
+    hits = total(outcomes)
+    if coverage is not None:
+        hits = accumulate(coverage, digests, outcomes)
+        written.append(coverage)
+    if output is not None:
+        write_bytes(output / "report.html", page(file.stem, outcomes, repeats, hits))
+        written.append(output / "report.html")
     counts = ", ".join(f"{count} {status}" for status, count in content["statuses"].items())
     emit(
         as_json,
@@ -124,4 +136,4 @@ def regress(
 
 def _repeat(file: Path, name: str) -> str:
     """The command that evaluates one configuration alone."""
-    return shlex.join(["hwquant", "regress", str(file), "--only", name])
+    return shlex.join(["hwquant", "regress", str(file.resolve()), "--only", name])

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,8 @@ def regress(
     journal : Path, optional
         File that keeps outcomes as they come.
     resume : bool, default False
-        Whether to go on with a file that is there: what it has of an equal configuration is not evaluated again.
+        Whether to go on with a file that is there: what it has of an equal configuration is not evaluated again, unless
+        that crashed.
     watch : callable, optional
         Called with each outcome.
 
@@ -96,12 +98,17 @@ def regress(
     """
     digests = {case.name: digest(case) for case in cases}
     if len(digests) < len(cases):
-        raise HwquantError("two configurations have the same name; give each network a file of another name")
+        twice = next(name for name, count in Counter(case.name for case in cases).items() if count > 1)
+        raise HwquantError(
+            f"two configurations are called {twice!r}; give each network a file of another name, or random networks "
+            "another 'first'"
+        )
     found: dict[str, Outcome] = {}
 
     def take(number: int, content: dict[str, Any]) -> None:
         name, of, outcome = _entry(journal, number, content)
-        if digests.get(name) == of:
+        # What crashed may have done so for want of time, or of a tool.
+        if digests.get(name) == of and outcome.status != "crashed":
             found[name] = outcome
 
     kept = None

@@ -185,7 +185,7 @@ def load_campaign(path: Path) -> Campaign:
     """
     try:
         found = tomllib.loads(read_bytes(path).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # an integer of thousands of digits, too
         raise HwquantError(f"{path} is no TOML file: {error}") from error
     given = check(found, FIELDS, str(path))
     defaults = {
@@ -227,6 +227,9 @@ def _check_network(where: str, table: object) -> None:
     found = check(table, NETWORK, where)
     if ("file" in found) == ("random" in found):
         raise HwquantError(f"{where} must have either file or random")
+    for key in ("file", "calibration"):
+        if "\0" in str(found.get(key, "")):
+            raise HwquantError(f"{where}: {key} holds a zero byte, which no path has")
     if "file" in found and _floats(found) != ("calibration" in found):
         raise HwquantError(f"{where}: calibration is for a float network, which needs it, and no other")
     if "first" in found and "random" not in found:
@@ -237,12 +240,13 @@ def _memory(path: Path, name: str) -> ExternalMemory | None:
     """The memory that is called so: none, a port of so many bits, or that of a board."""
     if name == "none":
         return None
-    if name.removeprefix("axi") in map(str, EXTERNAL_BITS):
+    if name in (f"axi{bits}" for bits in EXTERNAL_BITS):
         return ExternalMemory(int(name.removeprefix("axi")))
     from hwquant.boards.board import load_board
     from hwquant.boards.outside import board_memory
 
-    memory = board_memory(load_board(name), "axi")
+    board = load_board(str(path.parent / name) if name.endswith(".toml") else name)
+    memory = board_memory(board, "axi")
     if memory is None:
         raise HwquantError(f"{path}: memories: {name} has no memory")
     return memory

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 from hwquant.errors import HwquantError
@@ -31,7 +32,7 @@ def isolated(case: Case, timeout: float) -> Outcome:
     """
     begin = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "hwquant.regress.child"],
+        [sys.executable, "-P", "-m", "hwquant.regress.child"],  # -P: no module of the current folder
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -45,8 +46,10 @@ def isolated(case: Case, timeout: float) -> Outcome:
         else:
             outcome = _outcome(process.returncode, out, complaints)
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)  # simulators that it began, too
+            with suppress(ProcessLookupError):
+                os.killpg(
+                    process.pid, signal.SIGKILL
+                )  # simulators that it began, too, even if it has died itself
     return replace(outcome, seconds=time.perf_counter() - begin)
 
 

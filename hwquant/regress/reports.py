@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from hwquant.errors import Damaged
+from hwquant.errors import Damaged, HwquantError
 from hwquant.files import parse_json, read_bytes, update_bytes
 from hwquant.page.page import page_environment
 from hwquant.regress.case import Outcome
@@ -25,7 +25,7 @@ def junit(name: str, outcomes: Outcomes) -> bytes:
     counts = Counter(item.status for item in outcomes.values())
     suite = ElementTree.Element(
         "testsuite",
-        name=name,
+        name=_plain(name),
         tests=str(len(outcomes)),
         failures=str(counts["failed"]),
         errors=str(counts["crashed"]),
@@ -34,12 +34,17 @@ def junit(name: str, outcomes: Outcomes) -> bytes:
     )
     kinds = {"failed": "failure", "crashed": "error", "refused": "skipped"}
     for key, item in outcomes.items():
-        case = ElementTree.SubElement(suite, "testcase", classname=name, name=key, time=f"{item.seconds:.3f}")
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=_plain(name), name=_plain(key), time=f"{item.seconds:.3f}"
+        )
         if item.status in kinds:
-            # Control characters cannot be in XML, whatever a tool has printed.
-            text = "".join(letter if letter.isprintable() else " " for letter in item.message)
-            ElementTree.SubElement(case, kinds[item.status], message=text)
+            ElementTree.SubElement(case, kinds[item.status], message=_plain(item.message))
     return ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True) + b"\n"
+
+
+def _plain(text: str) -> str:
+    """A text as XML can have it: without control characters, whatever a tool has printed or a file is called."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def summary(outcomes: Outcomes) -> dict[str, Any]:
@@ -114,13 +119,29 @@ def accumulate(path: Path, digests: Mapping[str, str], outcomes: Outcomes) -> di
                 counts.update(item.coverage)
         hits.update({name: counts[name] for name in BINS})
         kept |= {
-            "of": sorted(seen | {digests[key] for key in outcomes}),
+            "of": sorted(seen | {digests[key] for key, item in outcomes.items() if item.coverage}),
             "hits": dict(sorted(counts.items())),
         }
         return (json.dumps(kept, indent=1) + "\n").encode()
 
     update_bytes(path, make)
     return hits
+
+
+def check_coverage(path: Path) -> None:
+    """Check that coverage can be added to a file, before there is any.
+
+    Raises
+    ------
+    Damaged
+        The file is no coverage.
+    HwquantError
+        It cannot be read, or its folder does not exist.
+    """
+    if path.exists():
+        _coverage(path)
+    elif not path.parent.is_dir():
+        raise HwquantError(f"cannot write {path}: there is no folder {path.parent}; choose one that exists")
 
 
 def _coverage(path: Path) -> dict[str, Any]:

@@ -19,14 +19,21 @@ size_t hwquant_result_bytes(const struct hwquant *core) {
     return (size_t)core->network->words * core->network->word_bytes;
 }
 
-/* Check that the core has the program that is expected, and begin at whole words. Nothing may be under way. */
+/* Check that the core has the program that is expected, drop results that nobody took, and begin at whole words.
+   Nothing may be under way: after a frame whose result did not come, reset the core before. */
 enum hwquant_status hwquant_open(const struct hwquant *core) {
     const struct hwquant_network *network = core->network;
+    uint32_t left;
     if (hwquant_read(ADDRESS(core, IDENTITY)) != network->identity ||
         hwquant_read(ADDRESS(core, VERSION)) != network->version)
         return HWQUANT_NOT_FOUND;
     if (hwquant_read(ADDRESS(core, CHECKSUM)) != network->checksum)
         return HWQUANT_OTHER_PROGRAM;
+    for (left = core->patience; hwquant_read(ADDRESS(core, STREAMS)) & HWQUANT__STREAMS__HAS_RESULT_bm; left--) {
+        if (left == 0)
+            return HWQUANT_TIMEOUT;
+        (void)hwquant_read(ADDRESS(core, RESULT));
+    }
     hwquant_write(ADDRESS(core, STREAMS), 0);
     return HWQUANT_OK;
 }

@@ -29,6 +29,8 @@ class HwquantCore(LiteXModule):
         Name of the core's module, ``hwquant core --bus wishbone --name``.
     folder : str or Path, optional
         Where its Verilog is; by default beside this file.
+    source : str, optional
+        The file with its Verilog; by default the name, and ``.v``.
 
     Attributes
     ----------
@@ -36,7 +38,9 @@ class HwquantCore(LiteXModule):
         The core's registers: 16 words of 32 bits.
     """
 
-    def __init__(self, platform: Any, name: str, folder: str | Path | None = None) -> None:
+    def __init__(
+        self, platform: Any, name: str, folder: str | Path | None = None, source: str | None = None
+    ) -> None:
         self.bus = wishbone.Interface(data_width=32, adr_width=30)
         self.specials += Instance(
             name,
@@ -51,4 +55,4 @@ class HwquantCore(LiteXModule):
             o_ack=self.bus.ack,
             o_err=self.bus.err,
         )
-        platform.add_source(str(Path(folder or Path(__file__).parent, f"{name}.v")))
+        platform.add_source(str(Path(folder or Path(__file__).parent, source or f"{name}.v")))

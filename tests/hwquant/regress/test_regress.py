@@ -59,6 +59,8 @@ def test_names_are_stable_and_tell_configurations_apart(cases):
         ({"samples = 1": "samples = true"}, "samples must be an integer"),
         ({"samples = 1": 'simulators = ["ghdl"]'}, "ghdl reads VHDL alone"),
         ({"random = 1": 'file = "a.hwq", random = 1'}, "networks 1 must have either file or random"),
+        ({"random = 1, first = 1": 'file = "a\\u0000.hwq"'}, "file holds a zero byte"),
+        ({"samples = 1": f"samples = {'9' * 5000}"}, "is no TOML file"),
         ({"random = 1, first = 1": 'file = "a.onnx"'}, "calibration is for a float network"),
     ],
 )
@@ -105,6 +107,22 @@ def test_what_takes_too_long_is_an_outcome(cases):
     assert (outcome.status, outcome.message) == ("crashed", "it was ended after 0.2 seconds")
 
 
+def test_what_crashed_is_evaluated_again(cases, tmp_path):
+    journal, coverage = tmp_path / "journal", tmp_path / "coverage.json"
+    digests = {cases[0].name: digest(cases[0])}
+    crashed = regress(cases[:1], timeout=0.2, jobs=1, journal=journal)
+    assert not any(accumulate(coverage, digests, crashed).values())
+    passed = regress(cases[:1], jobs=1, journal=journal, resume=True)
+    assert passed[cases[0].name].status == "passed"
+    assert any(accumulate(coverage, digests, passed).values())
+
+
+def test_a_module_in_the_current_folder_is_not_run(cases, tmp_path, monkeypatch):
+    (tmp_path / "pickle.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+    assert isolated(cases[0], 60).status == "passed"
+
+
 def test_what_crashes_is_an_outcome(cases):
     outcome = isolated(replace(cases[0], qgraph=None), 60)
     assert outcome.status == "crashed"
@@ -127,9 +145,9 @@ def test_junit_has_every_kind_of_outcome():
         "a": Outcome("passed"),
         "b": Outcome("failed", "sample 0 \x00"),
         "c": Outcome("crashed", "x"),
-        "d": Outcome("refused", "y"),
+        "d\x01\udcff": Outcome("refused", "y"),
     }
-    suite = ElementTree.fromstring(junit("all", outcomes))
+    suite = ElementTree.fromstring(junit("all\x02", outcomes))
     assert [suite.get(key) for key in ("tests", "failures", "errors", "skipped")] == ["4", "1", "1", "1"]
     assert [[child.tag for child in item] for item in suite] == [[], ["failure"], ["error"], ["skipped"]]
     assert summary(outcomes)["statuses"] == {"crashed": 1, "failed": 1, "passed": 1, "refused": 1}
@@ -156,6 +174,26 @@ def test_a_killed_run_goes_on_to_the_same_result(file, tmp_path):
     subprocess.run([*command, tmp_path / "killed", "--resume"], check=True, capture_output=True)
     for name in ("regress.json", "report.html", "coverage.json"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        ({'["4x4"]': '["2x2x2"]', "samples": 'memories = ["axi64"]\nsamples'}, [], "has no configuration"),
+        ({}, ["--coverage", "regress.toml"], "no coverage of a regression"),
+        ({}, ["--coverage", "none/coverage.json"], "there is no folder none"),
+    ],
+)
+def test_what_would_come_to_nothing_is_refused_before_any_work(file, tmp_path, change, options, message):
+    text = TEXT
+    for old, new in change.items():
+        text = text.replace(old, new)
+    (tmp_path / "regress.toml").write_text(text)
+    command = [sys.executable, "-m", "hwquant.cli", "regress", "regress.toml", "-o", "out", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_one_configuration_runs_alone(file, cases):
