@@ -98,7 +98,18 @@ MAY_IMPORT = {
     "boards": INTEGER
     | {"link", "program", "report", "rtl_templates", "build", "board_report", "boards.families"},
     "regress": MODELS
-    | {"quantize", "program", "frontends", "boards", "sim", "page", "random_networks", "workers", "journal"}
+    | {
+        "printable",
+        "quantize",
+        "program",
+        "frontends",
+        "boards",
+        "sim",
+        "page",
+        "random_networks",
+        "workers",
+        "journal",
+    }
     | {"__init__"},
     "prove": {"errors", "files", "packages", "program", "rtl_templates", "boards"},
     "optimize": MODELS

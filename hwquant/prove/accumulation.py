@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Mux, Signal, signed
+from typing import Any
+
+from amaranth.hdl import Mux, Signal, Value, signed
 
 from hwquant.program.array_shape import ACCUMULATE_HAZARD
 from hwquant.program.config import ArrayConfig
@@ -10,30 +12,39 @@ from hwquant.prove.harness import Claim, Harness, Method
 from hwquant.rtl_templates.accumulator import Accumulator
 
 
+def _accumulators(depth: int, bits: int) -> ArrayConfig:
+    """An array with such accumulators, and small otherwise."""
+    return ArrayConfig(2, 2, accumulator_depth=depth, accumulator_bits=bits, weight_bits=2, activation_bits=2)
+
+
+def _visited(harness: Harness, config: ArrayConfig) -> tuple[Any, Value]:
+    """Accumulators whose pixels are visited no sooner again than is allowed, and when any one pixel's is added to."""
+    latency, before_sum = Accumulator.latency, Accumulator.latency - Accumulator.sum_latency
+    component = Accumulator(config)
+    address = harness.free("visited", component.read_address.shape())
+    visit = harness.free("visit")
+    dut = harness.component(
+        component,
+        read_address=address,
+        write_address=harness.before(address, latency),
+        write_enable=harness.before(visit, latency),
+    )
+    harness.assume(address < config.accumulator_depth)
+    pixel = harness.symbol("pixel", address.shape())
+    mine = visit & (address == pixel)
+    for cycles in range(1, ACCUMULATE_HAZARD):
+        harness.assume(~(mine & harness.before(mine, cycles)))
+    added = harness.before(mine, before_sum)
+    return dut, added
+
+
 def accumulator(depth: int, bits: int) -> Claim:
     """Any pixel's sum is that of its visits since the first."""
-    config = ArrayConfig(
-        2, 2, accumulator_depth=depth, accumulator_bits=bits, weight_bits=2, activation_bits=2
-    )
+    config = _accumulators(depth, bits)
 
     def build(harness: Harness) -> None:
         m = harness.m
-        latency, before_sum = Accumulator.latency, Accumulator.latency - Accumulator.sum_latency
-        component = Accumulator(config)
-        address = harness.free("visited", component.read_address.shape())
-        visit = harness.free("visit")
-        dut = harness.component(
-            component,
-            read_address=address,
-            write_address=harness.before(address, latency),
-            write_enable=harness.before(visit, latency),
-        )
-        harness.assume(address < depth)
-        pixel = harness.symbol("pixel", address.shape())
-        mine = visit & (address == pixel)
-        for cycles in range(1, ACCUMULATE_HAZARD):
-            harness.assume(~(mine & harness.before(mine, cycles)))
-        added = harness.before(mine, before_sum)
+        dut, added = _visited(harness, config)
         total = Signal(signed(bits), name="pixel_total")
         with m.If(added):
             m.d.sync += total.eq(Mux(dut.first, dut.bias << config.bias_zeros, total) + dut.sum)
@@ -50,28 +61,11 @@ def accumulator(depth: int, bits: int) -> Claim:
 
 def no_overflow(depth: int, bits: int) -> Claim:
     """A sum that fits is exact, whatever the sums on the way to it were."""
-    config = ArrayConfig(
-        2, 2, accumulator_depth=depth, accumulator_bits=bits, weight_bits=2, activation_bits=2
-    )
+    config = _accumulators(depth, bits)
 
     def build(harness: Harness) -> None:
         m = harness.m
-        latency, before_sum = Accumulator.latency, Accumulator.latency - Accumulator.sum_latency
-        component = Accumulator(config)
-        address = harness.free("visited", component.read_address.shape())
-        visit = harness.free("visit")
-        dut = harness.component(
-            component,
-            read_address=address,
-            write_address=harness.before(address, latency),
-            write_enable=harness.before(visit, latency),
-        )
-        harness.assume(address < depth)
-        pixel = harness.symbol("pixel", address.shape())
-        mine = visit & (address == pixel)
-        for cycles in range(1, ACCUMULATE_HAZARD):
-            harness.assume(~(mine & harness.before(mine, cycles)))
-        added = harness.before(mine, before_sum)
+        dut, added = _visited(harness, config)
         exact = Signal(signed(bits + BEYOND), name="exact_total")
         total = Mux(dut.first, dut.bias << config.bias_zeros, exact) + dut.sum
         with m.If(added):

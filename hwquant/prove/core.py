@@ -24,8 +24,7 @@ from hwquant.rtl_templates.ternary_product import TernaryProduct
 def core_claims(program: Program, bus: str) -> tuple[Claim, ...]:
     """List the claims of a program's core.
 
-    Widths, tables, latencies and ports are the core's. Accumulators are those of a small memory, as their size is only
-    in how many pixels there are.
+    Widths, tables, latencies and ports are the core's, but for accumulators and streams, which are small ones.
 
     Parameters
     ----------

@@ -65,15 +65,12 @@ class Harness:
         The module, for what a claim compares the component with.
     seen : dict of str to str
         Names of the harness' inputs that stand for signals inside the component, and which these are.
-    opened : dict of str to str
-        Names of the harness' inputs that take the place of signals inside the component, and which these are.
     """
 
     def __init__(self) -> None:
         self.m = Module()
         self.m.domains += (domain := ClockDomain("sync", reset_less=True))
         self.seen: dict[str, str] = {}
-        self.opened: dict[str, str] = {}
         self._inputs: list[Value] = [domain.clk]
         self._always: Value = Value.cast(1)
         self._lemmas: Value = Value.cast(1)
@@ -101,12 +98,6 @@ class Harness:
         """See a signal inside the component, by its name such as ``"product.digit0"``; for lemmas."""
         signal = self.free(f"inside{len(self.seen)}", shape)
         self.seen[signal.name] = f"dut.{name}"
-        return signal
-
-    def open(self, name: str, shape: ShapeLike = 1) -> Any:
-        """Let a signal inside the component be anything in each cycle, whatever drives it, such as a memory's word."""
-        signal = self.free(f"opened{len(self.opened)}", shape)
-        self.opened[signal.name] = f"dut.{name}"
         return signal
 
     def component(self, component: Component, *, domain: str = "sync", **driven: ValueLike) -> Any:
@@ -152,8 +143,7 @@ class Harness:
         signals = {name: Signal(name=name) for name in outputs}
         self.m.d.comb += [signals[name].eq(value) for name, value in outputs.items()]
         text = str(rtlil.convert(self.m, ports=[*self._inputs, *signals.values()]))
-        for names in (self.seen, self.opened):
-            names |= {name: _flat(text, inside) for name, inside in names.items()}
+        self.seen |= {name: _flat(text, inside) for name, inside in self.seen.items()}
         return text
 
 

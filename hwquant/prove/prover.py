@@ -139,7 +139,6 @@ def _translated(harness: Harness, work: Path) -> System:
     seen: list[str] = []
     for name, inside in harness.seen.items():
         seen += [f"delete -port {name}", f"connect -set {name} {inside}"]
-    seen += [f"connect -set {inside} {name}" for name, inside in harness.opened.items()]
     flat = ["read_rtlil design.il", "hierarchy -top top", "proc", "flatten", "cd top", *seen, "cd"]
     # Constants that do not matter are anything.
     words = ["memory -nomap", "memory_map", "opt_clean", "dffunmap", "setundef -anyseq", "opt_clean"]

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 from hwquant.errors import Damaged, HwquantError
 from hwquant.files import parse_json, read_bytes, update_bytes
 from hwquant.page.page import page_environment
+from hwquant.printable import printable
 from hwquant.regress.case import Outcome
 from hwquant.regress.coverage import BINS
 
@@ -25,7 +26,7 @@ def junit(name: str, outcomes: Outcomes) -> bytes:
     counts = Counter(item.status for item in outcomes.values())
     suite = ElementTree.Element(
         "testsuite",
-        name=_plain(name),
+        name=printable(name),
         tests=str(len(outcomes)),
         failures=str(counts["failed"]),
         errors=str(counts["crashed"]),
@@ -35,16 +36,11 @@ def junit(name: str, outcomes: Outcomes) -> bytes:
     kinds = {"failed": "failure", "crashed": "error", "refused": "skipped"}
     for key, item in outcomes.items():
         case = ElementTree.SubElement(
-            suite, "testcase", classname=_plain(name), name=_plain(key), time=f"{item.seconds:.3f}"
+            suite, "testcase", classname=printable(name), name=printable(key), time=f"{item.seconds:.3f}"
         )
         if item.status in kinds:
-            ElementTree.SubElement(case, kinds[item.status], message=_plain(item.message))
+            ElementTree.SubElement(case, kinds[item.status], message=printable(item.message))
     return ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True) + b"\n"
-
-
-def _plain(text: str) -> str:
-    """A text as XML can have it: without control characters, whatever a tool has printed or a file is called."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def summary(outcomes: Outcomes) -> dict[str, Any]:
