@@ -9,7 +9,7 @@
 ``npy``         headers of arrays, checked before memory is taken
 ==============  ====================================================================
 
-No other module of the package calls what changes the disk; ``tests/test_layering.py`` sees to it.
+No other module of the package calls what changes the disk; ``tests/test_writing.py`` sees to it.
 """
 
 from hwquant.files.append import AppendedFile
