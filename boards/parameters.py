@@ -1,4 +1,4 @@
-"""Numbers that a synthesized design is given afterwards: settings of its PLL, and the cycles of a bit on its link."""
+"""What a synthesized design is given afterwards: places, settings of its PLL, and the cycles of a bit on its link."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from amaranth.hdl import Instance
 
+from hwquant.boards.families.family import Device
 from hwquant.boards.families.flow import NETLIST
 from hwquant.errors import ToolStopped
 from hwquant.files import write_bytes
@@ -29,11 +30,15 @@ class Netlist:
     ----------
     path : Path
         The file.
+    device : Device
+        The FPGA: its family may have cells that are given places.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, device: Device) -> None:
         self._design = json.loads(path.read_text(encoding="utf-8"))
         self._top = self._design["modules"][TOP]
+        if device.family.place:
+            device.family.place(self._top, device.name)
         self._ports = dict(self._top["ports"])
         self._cells = self._top["cells"]
         self._open: list[tuple[list[Any], int, int]] = []  # connections of the divisor's bits

@@ -49,7 +49,7 @@ class Router:
     ) -> None:
         self._board, self._device, self._flow, self._folder = board, device, flow, folder
         self._constraints, self._report = constraints, report
-        self._netlist = Netlist(folder / NETLIST)
+        self._netlist = Netlist(folder / NETLIST, device)
         self.count = 0
 
     def search(self, top: BoardTop, seed: int, limits: Limits) -> Routing:

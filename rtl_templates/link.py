@@ -131,6 +131,10 @@ class LinkExecutor(Component):
             self.frames.payload.data.eq(Cat(state.low, request.data)[-8 * self.frame_bytes :]),
             self.frames.payload.last.eq(request.last & (state.opcode == _code(Request.LAST))),
         ]
+        # The latest request is compared with others long after: the states that execute one only say so.
+        m.d.sync += state.executed.eq(0)
+        with m.If(state.executed):
+            m.d.sync += state.latest.eq(state.current)
         with m.FSM() as fsm:
             m.d.comb += self.active.eq(~fsm.ongoing("idle"))
             self._header(m, state)
@@ -235,7 +239,7 @@ class LinkExecutor(Component):
 
     def _executes(self, m: Module, state: ExecutorState) -> None:
         """The request is executed: the next one is expected, and its response begins."""
-        m.d.sync += [state.latest.eq(state.current), state.status.eq(Status.OK), state.rejected.eq(0)]
+        m.d.sync += [state.executed.eq(1), state.status.eq(Status.OK), state.rejected.eq(0)]
 
     def _begin(self, m: Module, state: ExecutorState) -> None:
         """Go to the state that executes a request of the expected number; without its payload it does nothing."""
@@ -325,6 +329,8 @@ class LinkExecutor(Component):
         """Add the states of READ: words of the results, as many as are asked for, or as fit."""
         size, data = self.word_bytes, self.results.payload.data
         result = Array(data[8 * n : 8 * n + 8] for n in range(size))
+        most = PREFIX_BYTES + self.window.payload - size
+        m.d.sync += state.room.eq(state.end <= most)
         with m.State("count"):
             self._take(m, state)
             with m.If(self.packets.valid):
@@ -332,9 +338,8 @@ class LinkExecutor(Component):
                     m.d.sync += state.left.eq(self.packets.payload.data)
                 m.next = "read"
         with m.State("read"):
-            room = state.end <= PREFIX_BYTES + self.window.payload - size
-            m.d.sync += state.part.eq((state.left != 0) & room)
-            with m.If((state.left == 0) | ~room):
+            m.d.sync += state.part.eq((state.left != 0) & state.room)
+            with m.If((state.left == 0) | ~state.room):
                 self._executes(m, state)
                 m.next = "skip"
             with m.Elif(self.results.valid):
@@ -345,7 +350,7 @@ class LinkExecutor(Component):
             final = state.digit == size - 1
             append(m, state, write, result[state.digit])
             m.d.comb += self.results.ready.eq(final)
-            m.d.sync += state.digit.eq(state.digit + 1)
+            m.d.sync += [state.digit.eq(state.digit + 1), state.room.eq(state.end < most)]
             with m.If(final):
                 m.d.sync += [state.digit.eq(0), state.left.eq(state.left - 1)]
                 m.next = "read"
@@ -376,7 +381,7 @@ class LinkExecutor(Component):
             registers={
                 "request": 8 + 3 * 8 * SEQUENCE_BYTES + 1 + index_bits(len(Register)),
                 "response": 3 * index_bits(window.packet_bytes) + Shape.cast(Status).width + 8,
-                "control": 10 + 5,  # flags; up to 32 states
+                "control": 12 + 5,  # flags; up to 32 states
                 "read": 8,
                 "value": 8 * REGISTER_BYTES,
                 "waited": index_bits(PATIENCE),

@@ -31,6 +31,7 @@ class ExecutorState:
         self.opcode = Signal(8, reset_less=True)
         self.current = Signal(numbers, reset_less=True)  # number of the request that is here
         self.latest = Signal(numbers)  # number of the latest request that was executed
+        self.executed = Signal()  # in the cycle before: it becomes the latest
         self.origin = Signal(numbers, reset_less=True)  # number of the request that opened the session
         self.ended = Signal(reset_less=True)  # the request's last byte was taken
         # What the number says: the expected one, one of those that are kept, the number of an OPEN that comes late.
@@ -50,6 +51,7 @@ class ExecutorState:
         self.digit = Signal(range(max(received, sent, REGISTER_BYTES)))  # byte of a word or register
         self.left = Signal(8, reset_less=True)  # words to read
         self.part = Signal()  # of a read is in the buffer
+        self.room = Signal(reset_less=True)  # for another word behind the response's end
         self.low = Signal(8 * max(1, sent - 1), reset_less=True)  # all bytes of a word but the last
         self.register = Signal(address, reset_less=True)
         self.value = Signal(REGISTER_BITS, reset_less=True)  # of a register, what is not in the response yet

@@ -11,6 +11,7 @@ from dataclasses import replace
 from amaranth.hdl import ClockSignal, Const, Instance, Module, Signal, Value, signed
 
 from hwquant.boards.families.constraints import SPEED, STANDARD, SWITCH, Constraints, Pin, lines
+from hwquant.boards.families.ecp5_placement import place
 from hwquant.boards.families.ecp5_registers import absorb
 from hwquant.boards.families.ecp5_sdram import SDRAM
 from hwquant.boards.families.ecp5_usb import USB
@@ -232,6 +233,7 @@ FAMILY = Family(
     ),
     synthesis=lambda device, top: f"synth_ecp5 -top {top} -json netlist.json",
     improve=absorb,
+    place=place,
     unread={"CCU2C": "COUT"},
     cells={
         # A carry cell is two LUTs, a distributed RAM four and two for its addresses.

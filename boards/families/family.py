@@ -69,6 +69,9 @@ class Family:
         ``blocks`` by the name :data:`BLOCKS`.
     improve : callable or None
         What changes the module of Yosys' JSON where its cells can more than Yosys knows; None where nothing does.
+    place : callable or None
+        What gives cells of the top module of Yosys' JSON their places, for a device's name; None where place and route
+        finds all of them.
     cells : mapping of str to mapping of str to float
         Cells of a netlist by resource, each with what it counts for. LUTs have four inputs, Xilinx' six. A name that
         ends in "*" stands for all that begin so.
@@ -112,6 +115,7 @@ class Family:
     board_fields: tuple[str, ...] = ()
     models: CellModels | None = None
     improve: Callable[[dict[str, Any]], None] | None = None
+    place: Callable[[dict[str, Any], str], None] | None = None
     shift_registers: ShiftRegisters | None = None
     unread: Mapping[str, str] = field(default_factory=dict)
     routable: Mapping[str, float] = field(default_factory=lambda: ROUTABLE)

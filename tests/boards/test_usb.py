@@ -158,7 +158,8 @@ def test_another_clock_leaves_the_cable_s_pll_alone(tmp_path):
     from amaranth.hdl import Signal
 
     device = load_board("ulx3s-12f").device
-    Netlist(path).write(tmp_path, None, FAMILY.pll.instance(settings, device, (Signal(), Signal(), Signal())))
+    netlist = Netlist(path, device)
+    netlist.write(tmp_path, None, FAMILY.pll.instance(settings, device, (Signal(), Signal(), Signal())))
     written = json.loads(path.read_text())["modules"]["top"]["cells"]
     assert int(written["clocks.pll"]["parameters"]["CLKI_DIV"], 2) == settings.divide
     assert written["cable.pll"]["parameters"] == {"CLKI_DIV": "y"}
