@@ -186,20 +186,27 @@ class InputPacker(Component):
             return Const(1)
         plane = Signal(range(self._planes))
         first = Signal(config.activation_address_bits, reset_less=True)  # of the window's words
-        moves = ~writing | (plane == self._planes - 1)
+        moves = Signal(init=1)  # no window is written, or its last word
         parts = Array(
             words[start : start + config.word_bits] for start in range(0, len(words), config.word_bits)
         )
         onward = self._strips(m, writing, moves & writing)
         m.d.comb += self.write.data.eq(parts[plane].replicate(config.arrays))
         with m.If(self.begin):
-            m.d.sync += [writing.eq(0), plane.eq(0), address.eq(self.address), first.eq(self.address)]
+            m.d.sync += [
+                *(writing.eq(0), moves.eq(1), plane.eq(0)),
+                address.eq(self.address),
+                first.eq(self.address),
+            ]
         with m.Elif(moves):
-            m.d.sync += [writing.eq(complete), plane.eq(0)]
+            m.d.sync += [writing.eq(complete), moves.eq(~complete), plane.eq(0)]
             with m.If(writing):
                 m.d.sync += [address.eq(first + onward), first.eq(first + onward)]
         with m.Else():
-            m.d.sync += [plane.eq(plane + 1), address.eq(address + self.item.plane)]
+            m.d.sync += [
+                *(plane.eq(plane + 1), moves.eq(plane == self._planes - 2)),
+                address.eq(address + self.item.plane),
+            ]
         return moves
 
     def _strips(self, m: Module, writing: Value, written: Value) -> ValueLike:
@@ -235,7 +242,7 @@ class InputPacker(Component):
                 "early": pixel - config.frame_bits + (index_bits(beats) if beats > 1 else 0),
                 "lines": lines + (index_bits(columns) if lines else 0),
                 "window": item.window_pixels * pixel,
-                "words": address + 1 + (address + index_bits(planes) if several else 0),
+                "words": address + 1 + (address + index_bits(planes) + 1 if several else 0),
                 "strips": (config.arrays + index_bits(item.plane)) * divided,
                 "control": 1,
             },
