@@ -1,5 +1,6 @@
 """Multipliers of an array are neighbours on the device, four to a block, with no more clock enables than it has."""
 
+import json
 import re
 from collections import Counter, defaultdict
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from hwquant.boards.device import DEVICES
 from hwquant.boards.families.ecp5_placement import DEVICES as BLOCKS
 from hwquant.boards.families.ecp5_placement import place
+from hwquant.boards.parameters import Netlist
 
 BEL = re.compile(r"X(\d+)/Y(\d+)/MULT18_(\d)")
 
@@ -79,6 +81,15 @@ def test_multipliers_outside_of_arrays_keep_blocks_of_their_own():
     }
     assert len(placed(array(16, 16, 148) | others, "lfe5u-85f")) == 148
     assert placed(array(16, 16, 152) | others, "lfe5u-85f") == {}
+
+
+def test_place_and_route_is_told(tmp_path):
+    path = tmp_path / "netlist.json"
+    top = {"ports": {}, "cells": array(4, 6, 24)}
+    path.write_text(json.dumps({"modules": {"top": top}}))
+    Netlist(path, DEVICES["lfe5u-25f"]).write(tmp_path, None, None)
+    cells = json.loads(path.read_text())["modules"]["top"]["cells"].values()
+    assert len({cell["attributes"]["BEL"] for cell in cells}) == 24
 
 
 @given(
