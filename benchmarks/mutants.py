@@ -117,9 +117,7 @@ def list_mutants(work: Path, text: str, top: str, inside: str, count: int, seed:
 
 def damage(work: Path, mutants: Sequence[Mutant]) -> None:
     """Put all mutants into the netlist of a folder, which then has the input :data:`SELECT`."""
-    commands = [
-        f"mutate -ctrl {SELECT} {SELECT_BITS} {mutant.number} {mutant.command}" for mutant in mutants
-    ]
+    commands = [f"mutate -ctrl {SELECT} {SELECT_BITS} {mutant.number} {mutant.command}" for mutant in mutants]
     yosys([f"read_rtlil {BASE}", *commands, f"write_rtlil {MUTATED}"], work, "damage")
 
 
@@ -171,7 +169,7 @@ class Solver:
     def differ(self, pairs: Sequence[tuple[Term, Term]]) -> Term:
         """Whether one of some pairs of terms are different."""
         return self.any_of(
-            [self.manager.mk_term(self.kind.DISTINCT, [a, b]) for a, b in pairs if not (a == b)]
+            [self.manager.mk_term(self.kind.DISTINCT, [a, b]) for a, b in pairs if a != b]
         )
 
     def possible(self, term: Term) -> bool | None:
@@ -281,7 +279,7 @@ class Equivalence:
                 node
                 for node, (sound, other) in zip(self.system.next, pairs[self._outputs :])
                 if node not in different
-                and not (sound == other)
+                and sound != other
                 and solver.possible(solver.differ([(sound, other)])) is not False
             ]
             if not found:
@@ -314,16 +312,23 @@ class Equivalence:
 def equal_when_reachable(work: Path, top: str, mutant: Mutant) -> bool:
     """Whether ABC proves that no output of a module is ever different, from the values after configuration on.
 
-    Those that have none, of block RAM, begin with zeros.
+    Those that have none, of block RAM, begin with zeros, and constants that do not matter are zeros.
     """
     copies = []
     for name, number in (("sound", 0), ("damaged", mutant.number)):
         copies += [f"copy {top} {name}", f"cd {name}", f"delete -port {SELECT}"]
         copies += [f"connect -set {SELECT} {SELECT_BITS}'d{number}", "cd"]
     commands = [
-        *(f"read_rtlil {MUTATED}", f"hierarchy -top {top}", "flatten", "memory -nomap", "memory_map", *copies),
+        *(
+            f"read_rtlil {MUTATED}",
+            f"hierarchy -top {top}",
+            "flatten",
+            "memory -nomap",
+            "memory_map",
+            *copies,
+        ),
         *("miter -equiv -make_assert -flatten sound damaged miter", "hierarchy -top miter"),
-        *("opt_clean", "dffunmap", "techmap", "opt_clean", "dffunmap", "aigmap", "opt_clean"),
+        *("opt_clean", "dffunmap", "setundef -zero", "techmap", "opt_clean", "dffunmap", "aigmap", "opt_clean"),
         "write_aiger -zinit miter.aig",
     ]
     yosys(commands, work, "miter")

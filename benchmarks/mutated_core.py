@@ -63,7 +63,8 @@ void hwquant_garbage(void *handle, uint64_t cycles) {{
     for (uint32_t seed = 1; cycles--;) {{
         for (size_t i = 0; i < payload.chunks; i++) {{
             seed = seed * 1664525 + 1013904223;
-            payload.data[i] = i + 1 < payload.chunks ? seed : seed & (0xffffffffu >> (32 * payload.chunks - payload.bits));
+            bool whole = i + 1 < payload.chunks;
+            payload.data[i] = whole ? seed : seed & (0xffffffffu >> (32 * payload.chunks - payload.bits));
         }}
         bench.top.p_frames____valid.set<uint32_t>(1), bench.top.p_results____ready.set<uint32_t>(seed >> 31);
         bench.settle(), bench.tick();
@@ -139,7 +140,9 @@ def experiments(hardware: Hardware, count: int, seed: int) -> list[Experiment]:
             *("accumulator_depth", "accumulator_bits", "activation_bits", "adjusted_bits"),
         )
     }
-    fitting = [[compiled(qgraph, replace(config, **deep)) for qgraph, _ in cases] for config in made[:CANDIDATES]]
+    fitting = [
+        [compiled(qgraph, replace(config, **deep)) for qgraph, _ in cases] for config in made[:CANDIDATES]
+    ]
     programs = max(fitting, key=lambda found: sum(program is not None for program in found))
     chosen = [(program, *case) for program, case in zip(programs, cases) if program is not None][:count]
     return [
@@ -180,9 +183,7 @@ def _verdict(library: ctypes.CDLL, experiment: Experiment, number: int) -> str:
     found = check(judge(log, task), program, experiment.qgraph, experiment.inputs, stalled=stalled)
     if found.first is not None:
         return str(found.first)
-    wrong = [
-        register.name for register, value in _registers(program).items() if registers[register] != value
-    ]
+    wrong = [register.name for register, value in _registers(program).items() if registers[register] != value]
     return f"register {wrong[0]}" if wrong else ""
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ from results import write_results
 from hwquant.errors import HwquantError
 from hwquant.files import working_folder
 from hwquant.program.external import ExternalMemory
+from hwquant.program.program import Program
 from hwquant.prove.claims import CLAIMS
+from hwquant.prove.core import core_claims
 from hwquant.prove.harness import Claim
 from hwquant.random_networks.features import Features
 
@@ -40,13 +43,22 @@ PROGRAMS = 6
 BOUND = 12
 """Cycles from configuration on in which mutants are compared with the RTL, where no proof for all cycles comes out."""
 SOUND = Mutant(0, "", "", "", (), ())
+ALL = 1 << 20
+"""More mutants than a component has."""
+MOST_ALIKE = 8
+"""Mutants of a claim's component that may stand for one of the core; more are too vague."""
 TARGET = 0.95
 """Share of the mutants that are not equivalent that should be killed."""
 
 _BLOCK = {"block": (2, 2), "offsets": False, "per_channel": False}
 CORES = (
     Hardware("2x2", (2, 2), Features(**_BLOCK), {}),
-    Hardware("2x2, a multiplier, tables, products", (2, 2), Features(**_BLOCK, multiplier=True, products=True, tables=0.4), {}),
+    Hardware(
+        "2x2, a multiplier, tables, products",
+        (2, 2),
+        Features(**_BLOCK, multiplier=True, products=True, tables=0.4),
+        {},
+    ),
     Hardware("2x2, external memory", (2, 2), Features(**_BLOCK), {"external": ExternalMemory(32, 1 << 16)}),
     Hardware("3x2, offsets", (3, 2), Features(block=(3, 2)), {}),
 )
@@ -119,6 +131,33 @@ def damaged_component(claim: Claim, count: int, seed: int) -> list[Fate]:
         return fates
 
 
+def refuted_by_claims(program: Program, fates: list[Fate]) -> list[Fate]:
+    """Ask the claims of a core's components about mutants that survived in the core.
+
+    A mutant of the core is the same as one of a claim's component where mode, port, bits and lines are. Where several
+    are, all of them have to be refuted.
+    """
+    wanted = {fate.mutant.key for fate in fates if fate.outcome == "survived"}
+    killers: dict[tuple[str, ...], str] = {}
+    for claim in core_claims(program, "none") if wanted else ():
+        with working_folder() as work:
+            component = ClaimedComponent(claim, work)
+            same = [mutant for mutant in component.list(ALL, 0) if mutant.key in wanted - killers.keys()]
+            same = [replace(mutant, number=number) for number, mutant in enumerate(same, 1)]
+            if not same or len(same) > MOST_ALIKE * len(wanted):
+                continue
+            damage(work, same)
+            refuted = component.finder()
+            alive = {mutant.key for mutant in same if not refuted(mutant)}
+            killers |= {mutant.key: claim.name for mutant in same if mutant.key not in alive}
+    return [
+        Fate(fate.mutant, "claim", killers[fate.mutant.key])
+        if fate.outcome == "survived" and fate.mutant.key in killers
+        else fate
+        for fate in fates
+    ]
+
+
 def damaged_core(hardware: Hardware, count: int, seed: int) -> list[Fate]:
     """Damage a core; the fates of its mutants."""
     tried = experiments(hardware, PROGRAMS, seed)
@@ -139,7 +178,7 @@ def damaged_core(hardware: Hardware, count: int, seed: int) -> list[Fate]:
                     if shown
                     else _judged(work, mutant.module, equivalences, mutant)
                 )
-            return fates
+            return refuted_by_claims(tried[0].program, fates)
         finally:
             core.close()
 
@@ -167,45 +206,60 @@ def _record(fate: Fate) -> dict[str, Any]:
 
 
 @click.command(help=__doc__)
-@click.option("--sample", default=40, show_default=True, type=click.IntRange(1, 20_000), help="Mutants of a core; of a claim's component half as many.")
+@click.option(
+    "--sample",
+    default=40,
+    show_default=True,
+    type=click.IntRange(1, 20_000),
+    help="Mutants of a core; of a claim's component half as many.",
+)
 @click.option("--component", default="", help="Targets whose names have this text.")
 @click.option("--seed", default=1, show_default=True, help="Chooses mutants and networks.")
-@click.option("--write", is_flag=True, help="Write the results of some targets, too.")
-def main(sample: int, component: str, seed: int, write: bool) -> None:
+@click.option("--minutes", default=60.0, show_default=True, help="No target begins later.")
+def main(sample: int, component: str, seed: int, minutes: float) -> None:
     """Damage everything, and tell what became of it."""
     targets: list[tuple[str, Callable[[], list[Fate]]]] = [
-        (f"core: {hardware.name}", lambda hardware=hardware: damaged_core(hardware, sample, seed))
-        for hardware in CORES
+        (f"core: {hardware.name}", partial(damaged_core, hardware, sample, seed)) for hardware in CORES
     ]
-    targets += [
-        (claim.name, lambda claim=claim: damaged_component(claim, -(-sample // 2), seed)) for claim in CLAIMS
-    ]
+    targets += [(claim.name, partial(damaged_component, claim, -(-sample // 2), seed)) for claim in CLAIMS]
     chosen = [(name, run) for name, run in targets if component in name]
     if not chosen:
         raise click.BadParameter(f"no target has {component!r} in its name", param_hint="--component")
-    fates: list[Fate] = []
-    results = []
+    began, fates, results, late = time.perf_counter(), [], [], []
     for name, run in chosen:
-        began = time.perf_counter()
+        if time.perf_counter() - began > 60 * minutes:
+            late.append(name)
+            continue
         found = run()
         fates += found
         survivors = [_record(fate) for fate in found if fate.outcome == "survived"]
         results.append({"target": name, **summary(found), "survivors": survivors})
-        click.echo(f"{summary(found)} {time.perf_counter() - began:.0f} s  {name}")
+        click.echo(f"{time.perf_counter() - began:5.0f} s  {name}: {_said(summary(found))}")
         for survivor in survivors:
             click.echo(f"    survived: {survivor['lines'][0]} {survivor['change']}: {survivor['reason']}")
-    whole = summary(fates)
-    click.echo(f"{whole} all")
-    if write or not component:
-        by_component = {
-            name: summary([fate for fate in fates if fate.mutant.component == name])
-            for name in sorted({fate.mutant.component for fate in fates})
-        }
-        write_results(
-            "mutation", {"seed": seed, "all": whole, "components": by_component, "targets": results}
-        )
-    if whole["killed"] is not None and whole["killed"] < TARGET:
+        if not component:
+            by_file = {
+                name: summary([fate for fate in fates if fate.mutant.component == name])
+                for name in sorted({fate.mutant.component for fate in fates})
+            }
+            content = {
+                "seed": seed,
+                "sample": sample,
+                "minutes": round((time.perf_counter() - began) / 60, 1),
+            }
+            content |= {"all": summary(fates), "files": by_file, "targets": results}
+            write_results("mutation", content)
+    for name in late:
+        click.echo(f"not begun: {name}")
+    click.echo(f"all: {_said(summary(fates))}")
+    if (killed := summary(fates)["killed"]) is not None and killed < TARGET:
         sys.exit(1)
+
+
+def _said(counts: Mapping[str, Any]) -> str:
+    share = counts["killed"]
+    numbers = ", ".join(f"{counts[name]} {name}" for name in ("mutants", *OUTCOMES) if counts[name])
+    return numbers + ("" if share is None else f"; {share:.1%} killed")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from hwquant.prove import (
     moving,
     multiplying,
     products,
+    registers,
     requantization,
     streams,
     tables,
@@ -28,5 +29,6 @@ CLAIMS = (
     *loading.CLAIMS,
     *buses.CLAIMS,
     *filling.CLAIMS,
+    *registers.CLAIMS,
 )
 """Every claim, each with a name of its own."""
