@@ -168,9 +168,7 @@ class Solver:
 
     def differ(self, pairs: Sequence[tuple[Term, Term]]) -> Term:
         """Whether one of some pairs of terms are different."""
-        return self.any_of(
-            [self.manager.mk_term(self.kind.DISTINCT, [a, b]) for a, b in pairs if a != b]
-        )
+        return self.any_of([self.manager.mk_term(self.kind.DISTINCT, [a, b]) for a, b in pairs if a != b])
 
     def possible(self, term: Term) -> bool | None:
         """Whether a Boolean term can be true; None where that is not decided in time."""
@@ -328,7 +326,16 @@ def equal_when_reachable(work: Path, top: str, mutant: Mutant) -> bool:
             *copies,
         ),
         *("miter -equiv -make_assert -flatten sound damaged miter", "hierarchy -top miter"),
-        *("opt_clean", "dffunmap", "setundef -zero", "techmap", "opt_clean", "dffunmap", "aigmap", "opt_clean"),
+        *(
+            "opt_clean",
+            "dffunmap",
+            "setundef -zero",
+            "techmap",
+            "opt_clean",
+            "dffunmap",
+            "aigmap",
+            "opt_clean",
+        ),
         "write_aiger -zinit miter.aig",
     ]
     yosys(commands, work, "miter")

@@ -124,7 +124,7 @@ class Hardware:
 
 def experiments(hardware: Hardware, count: int, seed: int) -> list[Experiment]:
     """Programs of random networks for one core: the one that most of some networks fit."""
-    cases = [random_case(hardware.features, seed + number, FRAMES, SMALL) for number in range(2 * count)]
+    cases = [random_case(hardware.features, seed + number, FRAMES, SMALL) for number in range(3 * count)]
 
     def compiled(qgraph: QGraph, config: ArrayConfig | None = None) -> Program | None:
         try:

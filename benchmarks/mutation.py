@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 from mutants import (
     MUTATED,
     ClaimedComponent,
@@ -38,7 +39,7 @@ from hwquant.prove.core import core_claims
 from hwquant.prove.harness import Claim
 from hwquant.random_networks.features import Features
 
-PROGRAMS = 6
+PROGRAMS = 8
 """Networks that a core is simulated on."""
 BOUND = 12
 """Cycles from configuration on in which mutants are compared with the RTL, where no proof for all cycles comes out."""
@@ -59,7 +60,12 @@ CORES = (
         Features(**_BLOCK, multiplier=True, products=True, tables=0.4),
         {},
     ),
-    Hardware("2x2, external memory", (2, 2), Features(**_BLOCK), {"external": ExternalMemory(32, 1 << 16)}),
+    Hardware(
+        "2x2, external memory",
+        (2, 2),
+        Features(**_BLOCK),
+        {"external": ExternalMemory(32, 1 << 16), "limits": {"activation_depth": 32}},
+    ),
     Hardware("3x2, offsets", (3, 2), Features(block=(3, 2)), {}),
 )
 
@@ -222,7 +228,9 @@ def main(sample: int, component: str, seed: int, minutes: float) -> None:
         (f"core: {hardware.name}", partial(damaged_core, hardware, sample, seed)) for hardware in CORES
     ]
     targets += [(claim.name, partial(damaged_component, claim, -(-sample // 2), seed)) for claim in CLAIMS]
-    chosen = [(name, run) for name, run in targets if component in name]
+    # In any order, so that of a run that ends early some of each kind are done.
+    order = np.random.default_rng(seed).permutation(len(targets))
+    chosen = [(name, run) for name, run in (targets[place] for place in order) if component in name]
     if not chosen:
         raise click.BadParameter(f"no target has {component!r} in its name", param_hint="--component")
     began, fates, results, late = time.perf_counter(), [], [], []

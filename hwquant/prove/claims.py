@@ -7,6 +7,7 @@ from hwquant.prove import (
     buses,
     dispatching,
     filling,
+    framing,
     loading,
     moving,
     multiplying,
@@ -30,5 +31,6 @@ CLAIMS = (
     *buses.CLAIMS,
     *filling.CLAIMS,
     *registers.CLAIMS,
+    *framing.CLAIMS,
 )
 """Every claim, each with a name of its own."""

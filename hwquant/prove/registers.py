@@ -64,7 +64,10 @@ def register_file(config: ArrayConfig, name: str) -> Claim:
         }
         if outside:
             placed, error = Signal(name="wanted_placed"), Signal(name="wanted_error")
-            page, stalled = Signal(BASE_BITS, name="wanted_page"), Signal(REGISTER_BITS, name="wanted_stalled")
+            page, stalled = (
+                Signal(BASE_BITS, name="wanted_page"),
+                Signal(REGISTER_BITS, name="wanted_stalled"),
+            )
             places = bus.write & (bus.address == MemoryRegister.MEMORY)
             m.d.sync += [
                 placed.eq(placed | places),
