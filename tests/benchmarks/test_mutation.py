@@ -58,7 +58,9 @@ def test_a_claim_that_says_less_lets_mutants_survive_and_they_are_told(mutation)
 def test_the_same_seed_gives_the_same_mutants(mutation):
     (queue,) = (item for item in CLAIMS if item.name == "StreamQueue")
     first = mutation.damaged_component(queue, 6, 3)
-    assert [fate.mutant for fate in first] == [fate.mutant for fate in mutation.damaged_component(queue, 6, 3)]
+    assert [fate.mutant for fate in first] == [
+        fate.mutant for fate in mutation.damaged_component(queue, 6, 3)
+    ]
     assert {fate.outcome for fate in first} <= {"claim", "equivalent"}
     assert all(fate.mutant.sources[0].startswith("rtl_templates/streams.py:") for fate in first)
 
