@@ -83,7 +83,7 @@ def _through(harness: Harness, dut: Any, capacity: int) -> Signal:
 
 
 def stream_register(follows: bool) -> Claim:
-    """A register gives out what it got, and is ready while it is empty; where readiness follows, what is behind it too."""
+    """A register gives out what it got, and is ready while it is empty (and, where it follows, what is behind it)."""
 
     def build(harness: Harness) -> None:
         dut = harness.component(StreamRegister(BITS, follows=follows))
