@@ -1,14 +1,14 @@
-"""Claims of packets on the link: what is sent for a packet."""
+"""Claims of packets on the link: what is sent for a packet, and which packets are accepted."""
 
 from __future__ import annotations
 
 from amaranth.hdl import Mux, Signal, Value
 from amaranth.lib.crc import Processor
 
-from hwquant.link.protocol import CRC, CRC_BYTES, END_FLAGS, ESCAPE, FLAG, FLIP
+from hwquant.link.protocol import CRC, CRC_BYTES, END_FLAGS, ESCAPE, FLAG, FLIP, HEADER_BYTES, Window
 from hwquant.prove.harness import Claim, Harness, Method
 from hwquant.prove.streams import holds_still
-from hwquant.rtl_templates.framing import Framer
+from hwquant.rtl_templates.framing import Deframer, Framer
 
 
 def _fcs(harness: Harness, begins: Value, takes: Value, byte: Value) -> Processor:
@@ -79,5 +79,67 @@ def framer() -> Claim:
     )
 
 
-CLAIMS = (framer(),)
-"""The sender has no parameters."""
+def deframer(window: Window) -> Claim:
+    """Which packets are accepted, and that each other one is reported."""
+
+    def build(harness: Harness) -> None:
+        dut = harness.component(Deframer(window))
+        m, always = harness.m, harness.always
+        valid, byte = dut.bytes.valid, dut.bytes.payload
+        flag, escape = valid & (byte == FLAG), valid & (byte == ESCAPE)
+        quoted, beyond = Signal(), Signal()
+        length = Signal(range(window.packet_bytes + 1))
+        accepted, left = (Signal(range(2 * window.packets), name=name) for name in ("accepted", "left"))
+        held = (accepted - left)[: len(accepted)]
+        full = held == window.packets
+        takes = valid & ~flag & ~escape
+        stored = takes & ~full & (length != window.packet_bytes - 1)
+        plain = byte ^ Mux(quoted, FLIP, 0)
+        fcs = _fcs(harness, flag, stored, plain)
+        with m.If(takes & ~stored):
+            m.d.sync += beyond.eq(1)
+        with m.If(stored):
+            m.d.sync += [length.eq(length + 1), quoted.eq(0)]
+        with m.If(escape):
+            m.d.sync += quoted.eq(1)
+        with m.If(flag):
+            m.d.sync += [length.eq(0), quoted.eq(0), beyond.eq(0)]
+        something = (length != 0) | quoted
+        intact = fcs.match_detected & ~quoted & (length >= HEADER_BYTES + CRC_BYTES)
+        good = flag & something & ~beyond & intact
+        with m.If(good):
+            m.d.sync += accepted.eq(accepted + 1)
+        packets = dut.packets
+        with m.If(packets.valid & packets.ready & packets.payload.last):
+            m.d.sync += left.eq(left + 1)
+        always(dut.damaged == (flag & something & ~beyond & ~intact))
+        always(~packets.valid | (held != 0))
+        waits = harness.before(packets.valid & ~packets.ready)
+        always(~waits | (packets.valid & (packets.payload.last == harness.before(packets.payload.last))))
+        # Amaranth finds no name for the number of packets that were accepted.
+        always(harness.inside("$signal", accepted.shape()) == accepted)
+        always(harness.inside("emptied", left.shape()) == left)
+        always(held <= window.packets)
+        harness.lemma(harness.inside("place", length.shape()) == length + 1)
+        harness.lemma(harness.inside("escaped") == quoted)
+        harness.lemma(harness.inside("ignored") == beyond)
+        harness.lemma(harness.inside("check.crc", 32) == fcs.crc)
+        harness.lemma((harness.inside("fsm_state", 2) == 0) | (held != 0))
+        harness.lemma(harness.inside("fsm_state", 2) < 3)
+        harness.lemma(length < window.packet_bytes)
+        harness.lemma(~full | (length == 0))
+
+    return Claim(
+        f"Deframer: {window.packets} packets of {window.packet_bytes} bytes",
+        "a packet is accepted if and only if its FCS-32 is right, it is long enough, it fits a buffer and one is free; "
+        "each other one of a buffer's length is reported, once; no packet leaves that was not accepted, and none is "
+        "accepted beyond the window; the bytes that leave are not claimed",
+        build,
+        Method.INDUCTION,
+        6,
+        aside=("memory*", "index", "final", "read__data"),
+    )
+
+
+CLAIMS = (framer(), deframer(Window(2, 32)))
+"""The smallest window; the sender has no parameters."""
