@@ -105,13 +105,26 @@ class _Task(ctypes.Structure):
 def _library(config: ArrayConfig) -> ctypes.CDLL:
     """Compile the hardware of an array, its memories still empty."""
     outside = WithMemory(Accelerator(config, page=0)) if config.external_bits else None
-    return _load(to_rtlil(outside or Accelerator(config)))
+    return load(to_rtlil(outside or Accelerator(config)))
 
 
 @lru_cache(maxsize=64)
-def _load(design: str) -> ctypes.CDLL:
-    """Compile a design with cxxrtl_driver.cpp, and load the functions of the driver."""
-    loaded = ctypes.CDLL(str(compile_design(design, DRIVER.read_text())))
+def load(design: str, more: str = "") -> ctypes.CDLL:
+    """Compile a design with cxxrtl_driver.cpp, and load the functions of the driver.
+
+    Parameters
+    ----------
+    design : str
+        RTLIL of the design, an accelerator with or without its memory.
+    more : str, default ""
+        C++ behind the driver.
+
+    Returns
+    -------
+    ctypes.CDLL
+        For :func:`play`.
+    """
+    loaded = ctypes.CDLL(str(compile_design(design, DRIVER.read_text() + more)))
     loaded.hwquant_create.restype = ctypes.c_void_p
     loaded.hwquant_destroy.argtypes = [ctypes.c_void_p]
     loaded.hwquant_begin.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Task)]
@@ -146,22 +159,70 @@ def record(task: Task, options: SimulationOptions) -> Log:
         Yosys or g++ stopped.
     """
     report = options.reporter(len(task.frames))
-    library = _library(task.program.config) if options.design is None else _load(to_rtlil(options.design))
+    library = _library(task.program.config) if options.design is None else load(to_rtlil(options.design))
+    return play(library, task, report=report, fill=options.design is None)
+
+
+def play(
+    library: ctypes.CDLL,
+    task: Task,
+    *,
+    report: Callable[[int], None] | None = None,
+    fill: bool = True,
+    prepare: Callable[[int], None] | None = None,
+    finish: Callable[[int], None] | None = None,
+    limit: int | None = None,
+) -> Log:
+    """Run a task in a compiled design.
+
+    Parameters
+    ----------
+    library : ctypes.CDLL
+        The design, of :func:`load`.
+    task : Task
+        What is sent, and what is looked at.
+    report : callable, optional
+        Called with the number of finished frames.
+    fill : bool, default True
+        Whether the program is written into the design's memories.
+    prepare : callable, optional
+        Called with the handle of the instance, after its memories are filled and before its reset.
+    finish : callable, optional
+        Called with the handle at the end.
+    limit : int, optional
+        Clock cycles after which it ends in any case, up to :data:`SLICE` later.
+
+    Returns
+    -------
+    Log
+        What the driver has seen, not judged.
+    """
     handle = library.hwquant_create()
     outside = task.program.config.external_bits > 0
     try:
-        if options.design is None:
+        if fill:
             write_program(library, handle, task.program, place="accelerator " if outside else "")
             if outside:
                 write_external(library, handle, task.program, settings(task))
+        if prepare is not None:
+            prepare(handle)
         begin = time.perf_counter()
-        size = _run(library, handle, task, report)
-        return _log(library, handle, task, size, time.perf_counter() - begin)
+        size = _run(library, handle, task, report, limit)
+        seconds = time.perf_counter() - begin
+        if finish is not None:
+            finish(handle)
+        return _log(library, handle, task, size, seconds)
     finally:
         library.hwquant_destroy(handle)
 
 
-def _run(library: ctypes.CDLL, handle: int, task: Task, report: Callable[[int], None] | None) -> int:
+def _run(
+    library: ctypes.CDLL,
+    handle: int,
+    task: Task,
+    report: Callable[[int], None] | None,
+    limit: int | None,
+) -> int:
     """Run the task to its end; return how many 32-bit chunks the longest word has."""
     # The stream's payload has the mark of the last word above the data; all banks are written together.
     config = task.program.config
@@ -175,7 +236,9 @@ def _run(library: ctypes.CDLL, handle: int, task: Task, report: Callable[[int], 
     )
     library.hwquant_begin(handle, ctypes.byref(settings))
     done = 0
-    while library.hwquant_run(handle, SLICE):
+    while library.hwquant_run(handle, SLICE if limit is None else min(SLICE, limit)):
+        if limit is not None and library.hwquant_cycles(handle) >= limit:
+            break
         if report and (frames := len(_table(library, handle, 2, 1))) > done:
             report(done := frames)
     if report and (frames := len(_table(library, handle, 2, 1))) > done:

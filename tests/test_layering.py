@@ -102,7 +102,7 @@ MAY_IMPORT = {
         "journal",
     }
     | {"__init__"},
-    "prove": {"errors", "files", "packages", "program", "rtl_templates", "boards"},
+    "prove": {"errors", "files", "link", "packages", "program", "rtl_templates", "boards"},
     "optimize": MODELS
     | {"quantize", "program", "advice", "training", "pruning", "search", "boards", "__init__", "workers"},
     "cli": MODELS

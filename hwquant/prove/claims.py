@@ -7,10 +7,12 @@ from hwquant.prove import (
     buses,
     dispatching,
     filling,
+    framing,
     loading,
     moving,
     multiplying,
     products,
+    registers,
     requantization,
     streams,
     tables,
@@ -28,5 +30,7 @@ CLAIMS = (
     *loading.CLAIMS,
     *buses.CLAIMS,
     *filling.CLAIMS,
+    *registers.CLAIMS,
+    *framing.CLAIMS,
 )
 """Every claim, each with a name of its own."""

@@ -13,6 +13,7 @@ from hwquant.prove import (
     moving,
     multiplying,
     products,
+    registers,
     requantization,
     streams,
     tables,
@@ -57,6 +58,7 @@ def _claims(program: Program, bus: str) -> Iterator[Claim]:
     where = f"{config.rows}x{config.columns}"
     yield dispatching.dispatcher(config, where)
     yield dispatching.starts(config, where)
+    yield registers.register_file(config, where)
     if config.load_rows > 1:
         yield loading.segments(config)
     if config.tables:

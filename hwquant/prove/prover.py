@@ -26,6 +26,9 @@ from hwquant.files import working_folder, write_bytes
 from hwquant.prove.harness import Claim, Harness, Method
 from hwquant.prove.transition import System, Unrolled, bitwuzla
 
+WORDS = ("memory -nomap", "memory_map", "opt_clean", "dffunmap", "setundef -anyseq", "opt_clean")
+"""Yosys passes from a flat design to what BTOR2 has; constants that do not matter are anything."""
+
 INSIDE = "dut."
 """How names of the component's registers begin."""
 
@@ -133,15 +136,18 @@ def prove(claim: Claim) -> Proof:
     )
 
 
-def _translated(harness: Harness, work: Path) -> System:
-    """Write the harness as BTOR2 for induction and as AIGER for ABC."""
-    write_bytes(work / "design.il", harness.rtlil().encode())
+def flattened(harness: Harness) -> list[str]:
+    """Yosys commands that flatten a harness, whose text was written before, and connect what it sees inside."""
     seen: list[str] = []
     for name, inside in harness.seen.items():
         seen += [f"delete -port {name}", f"connect -set {name} {inside}"]
-    flat = ["read_rtlil design.il", "hierarchy -top top", "proc", "flatten", "cd top", *seen, "cd"]
-    # Constants that do not matter are anything.
-    words = ["memory -nomap", "memory_map", "opt_clean", "dffunmap", "setundef -anyseq", "opt_clean"]
+    return ["flatten", "cd top", *seen, "cd"]
+
+
+def _translated(harness: Harness, work: Path) -> System:
+    """Write the harness as BTOR2 for induction and as AIGER for ABC."""
+    write_bytes(work / "design.il", harness.rtlil().encode())
+    flat = ["read_rtlil design.il", "hierarchy -top top", "proc", *flattened(harness)]
     # Properties in place of the outputs, which ABC would take for such.
     asserted = [
         "cd top",
@@ -152,7 +158,7 @@ def _translated(harness: Harness, work: Path) -> System:
     ]
     bits = ["techmap", "opt_clean", "dffunmap", "aigmap", "opt_clean"]
     writing = ("write_btor design.btor", "write_aiger -zinit design.aig")
-    yosys([*flat, *words, writing[0], *asserted, *bits, writing[1]], work, "translation")
+    yosys([*flat, *WORDS, writing[0], *asserted, *bits, writing[1]], work, "translation")
     return System.read((work / "design.btor").read_text(encoding="utf-8"))
 
 

@@ -83,13 +83,12 @@ def _through(harness: Harness, dut: Any, capacity: int) -> Signal:
 
 
 def stream_register(follows: bool) -> Claim:
-    """A register gives out what it got."""
+    """A register gives out what it got, and is ready while it is empty (and, where it follows, what is behind it)."""
 
     def build(harness: Harness) -> None:
         dut = harness.component(StreamRegister(BITS, follows=follows))
         count = _through(harness, dut, 1)
-        if not follows:
-            harness.always(dut.i.ready == (count == 0))
+        harness.always(dut.i.ready == ((count == 0) & (dut.o.ready | (not follows))))
 
     return _claim(f"StreamRegister{', readiness follows' * follows}", build)
 

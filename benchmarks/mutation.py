@@ -1,0 +1,274 @@
+"""Who finds out that RTL is damaged: a table, and ``results/mutation.json``.
+
+Components with claims are damaged alone, and each claim is asked; cores are damaged whole, as Verilog is written from
+them, and simulated on random networks. Mutants that nothing can tell from the RTL are equivalent, and do not count.
+``--component`` takes only targets or components whose names have its text, and writes nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from mutants import (
+    MUTATED,
+    ClaimedComponent,
+    Equivalence,
+    Mutant,
+    damage,
+    equal_when_reachable,
+    list_mutants,
+)
+from mutated_core import Hardware, MutatedCore, core_text, experiments
+from results import write_results
+
+from hwquant.errors import HwquantError
+from hwquant.files import working_folder
+from hwquant.program.external import ExternalMemory
+from hwquant.program.program import Program
+from hwquant.prove.claims import CLAIMS
+from hwquant.prove.core import core_claims
+from hwquant.prove.harness import Claim
+from hwquant.random_networks.features import Features
+
+PROGRAMS = 8
+"""Networks that a core is simulated on."""
+BOUND = 12
+"""Cycles from configuration on in which mutants are compared with the RTL, where no proof for all cycles comes out."""
+SOUND = Mutant(0, "", "", "", (), ())
+ALL = 1 << 20
+"""More mutants than a component has."""
+MOST_ALIKE = 8
+"""Mutants of a claim's component that may stand for one of the core; more are too vague."""
+TARGET = 0.95
+"""Share of the mutants that are not equivalent that should be killed."""
+
+_BLOCK = {"block": (2, 2), "offsets": False, "per_channel": False}
+CORES = (
+    Hardware("2x2", (2, 2), Features(**_BLOCK), {}),
+    Hardware(
+        "2x2, a multiplier, tables, products",
+        (2, 2),
+        Features(**_BLOCK, multiplier=True, products=True, tables=0.4),
+        {},
+    ),
+    Hardware(
+        "2x2, external memory",
+        (2, 2),
+        Features(**_BLOCK),
+        {"external": ExternalMemory(32, 1 << 16), "limits": {"activation_depth": 32}},
+    ),
+    Hardware("3x2, offsets", (3, 2), Features(block=(3, 2)), {}),
+)
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of a mutant.
+
+    Attributes
+    ----------
+    mutant : Mutant
+        The mutant.
+    outcome : str
+        A key of :data:`OUTCOMES`.
+    reason : str
+        What shows it.
+    """
+
+    mutant: Mutant
+    outcome: str
+    reason: str
+
+
+OUTCOMES = {
+    "claim": "a claim is refuted",
+    "simulation": "a simulation differs",
+    "equivalent": "no output is ever different, proven for all cycles",
+    "bounded": f"no output is different in {BOUND} cycles, whatever the inputs",
+    "survived": "nobody has found it out",
+}
+"""What becomes of mutants; the first two are kills, the next two do not count."""
+
+
+def _judged(work: Path, module: str, equivalences: dict[str, Equivalence], mutant: Mutant) -> Fate:
+    """What a mutant is that nobody has killed."""
+    if module not in equivalences:
+        equivalences[module] = Equivalence(work, module)
+    if equivalences[module].in_all_cycles(mutant):
+        return Fate(mutant, "equivalent", "by induction")
+    try:
+        cycle = equivalences[module].in_cycles(mutant, BOUND)
+    except TimeoutError as error:
+        return Fate(mutant, "survived", f"whether its module differs is not decided in time, {error}")
+    if cycle is not None:
+        return Fate(mutant, "survived", f"inputs of {module} that show it in cycle {cycle} are possible")
+    if equal_when_reachable(work, module, mutant):
+        return Fate(mutant, "equivalent", "by an invariant")
+    return Fate(mutant, "bounded", f"{BOUND} cycles")
+
+
+def damaged_component(claim: Claim, count: int, seed: int) -> list[Fate]:
+    """Damage the component of a claim; the fates of its mutants."""
+    with working_folder() as work:
+        component = ClaimedComponent(claim, work)
+        mutants = component.list(count, seed)
+        damage(work, mutants)
+        refuted = component.finder()
+        if refuted(SOUND):
+            raise HwquantError(f"{claim.name} is refuted without a damage: see hwquant prove")
+        equivalences: dict[str, Equivalence] = {component.top: Equivalence(work, component.top)}
+        fates = []
+        for mutant in mutants:
+            if equivalences[component.top].in_all_cycles(mutant):
+                fates.append(Fate(mutant, "equivalent", "by induction"))
+            elif refuted(mutant):
+                fates.append(Fate(mutant, "claim", claim.name))
+            else:
+                fates.append(_judged(work, component.top, equivalences, mutant))
+        return fates
+
+
+def refuted_by_claims(program: Program, fates: list[Fate]) -> list[Fate]:
+    """Ask the claims of a core's components about mutants that survived in the core.
+
+    A mutant of the core is the same as one of a claim's component where mode, port, bits and lines are. Where several
+    are, all of them have to be refuted.
+    """
+    wanted = {fate.mutant.key for fate in fates if fate.outcome == "survived"}
+    killers: dict[tuple[str, ...], str] = {}
+    for claim in core_claims(program, "none") if wanted else ():
+        with working_folder() as work:
+            component = ClaimedComponent(claim, work)
+            same = [mutant for mutant in component.list(ALL, 0) if mutant.key in wanted - killers.keys()]
+            same = [replace(mutant, number=number) for number, mutant in enumerate(same, 1)]
+            if not same or len(same) > MOST_ALIKE * len(wanted):
+                continue
+            damage(work, same)
+            refuted = component.finder()
+            alive = {mutant.key for mutant in same if not refuted(mutant)}
+            killers |= {mutant.key: claim.name for mutant in same if mutant.key not in alive}
+    return [
+        Fate(fate.mutant, "claim", killers[fate.mutant.key])
+        if fate.outcome == "survived" and fate.mutant.key in killers
+        else fate
+        for fate in fates
+    ]
+
+
+def damaged_core(hardware: Hardware, count: int, seed: int) -> list[Fate]:
+    """Damage a core; the fates of its mutants."""
+    tried = experiments(hardware, PROGRAMS, seed)
+    with working_folder() as work:
+        text, inside = core_text(tried[0].program.config)
+        mutants = list_mutants(work, text, "hwquant", inside, count, seed)
+        damage(work, mutants)
+        core = MutatedCore((work / MUTATED).read_text(encoding="utf-8"), tried)
+        try:
+            if shown := core.verdict(SOUND.number):
+                raise HwquantError(f"the core {hardware.name} is wrong without a damage: {shown}")
+            equivalences: dict[str, Equivalence] = {}
+            fates = []
+            for mutant in mutants:
+                shown = core.verdict(mutant.number)
+                fates.append(
+                    Fate(mutant, "simulation", shown)
+                    if shown
+                    else _judged(work, mutant.module, equivalences, mutant)
+                )
+            return refuted_by_claims(tried[0].program, fates)
+        finally:
+            core.close()
+
+
+def summary(fates: list[Fate]) -> dict[str, Any]:
+    """How many mutants had each fate, and the share of those that count that are killed."""
+    counts = Counter(fate.outcome for fate in fates)
+    killed = counts["claim"] + counts["simulation"]
+    real = killed + counts["survived"]
+    return {
+        "mutants": len(fates),
+        **{name: counts[name] for name in OUTCOMES},
+        "killed": round(killed / real, 4) if real else None,
+    }
+
+
+def _record(fate: Fate) -> dict[str, Any]:
+    mutant = fate.mutant
+    return {
+        "lines": list(mutant.sources),
+        "module": mutant.module,
+        "change": mutant.change,
+        "reason": fate.reason,
+    }
+
+
+@click.command(help=__doc__)
+@click.option(
+    "--sample",
+    default=40,
+    show_default=True,
+    type=click.IntRange(1, 20_000),
+    help="Mutants of a core; of a claim's component half as many.",
+)
+@click.option("--component", default="", help="Targets whose names have this text.")
+@click.option("--seed", default=1, show_default=True, help="Chooses mutants and networks.")
+@click.option("--minutes", default=60.0, show_default=True, help="No target begins later.")
+def main(sample: int, component: str, seed: int, minutes: float) -> None:
+    """Damage everything, and tell what became of it."""
+    targets: list[tuple[str, Callable[[], list[Fate]]]] = [
+        (f"core: {hardware.name}", partial(damaged_core, hardware, sample, seed)) for hardware in CORES
+    ]
+    targets += [(claim.name, partial(damaged_component, claim, -(-sample // 2), seed)) for claim in CLAIMS]
+    # In any order, so that of a run that ends early some of each kind are done.
+    order = np.random.default_rng(seed).permutation(len(targets))
+    chosen = [(name, run) for name, run in (targets[place] for place in order) if component in name]
+    if not chosen:
+        raise click.BadParameter(f"no target has {component!r} in its name", param_hint="--component")
+    began, fates, results, late = time.perf_counter(), [], [], []
+    for name, run in chosen:
+        if time.perf_counter() - began > 60 * minutes:
+            late.append(name)
+            continue
+        found = run()
+        fates += found
+        survivors = [_record(fate) for fate in found if fate.outcome == "survived"]
+        results.append({"target": name, **summary(found), "survivors": survivors})
+        click.echo(f"{time.perf_counter() - began:5.0f} s  {name}: {_said(summary(found))}")
+        for survivor in survivors:
+            click.echo(f"    survived: {survivor['lines'][0]} {survivor['change']}: {survivor['reason']}")
+        if not component:
+            by_file = {
+                name: summary([fate for fate in fates if fate.mutant.component == name])
+                for name in sorted({fate.mutant.component for fate in fates})
+            }
+            content = {
+                "seed": seed,
+                "sample": sample,
+                "minutes": round((time.perf_counter() - began) / 60, 1),
+            }
+            content |= {"all": summary(fates), "files": by_file, "targets": results}
+            write_results("mutation", content)
+    for name in late:
+        click.echo(f"not begun: {name}")
+    click.echo(f"all: {_said(summary(fates))}")
+    if (killed := summary(fates)["killed"]) is not None and killed < TARGET:
+        sys.exit(1)
+
+
+def _said(counts: Mapping[str, Any]) -> str:
+    share = counts["killed"]
+    numbers = ", ".join(f"{counts[name]} {name}" for name in ("mutants", *OUTCOMES) if counts[name])
+    return numbers + ("" if share is None else f"; {share:.1%} killed")
+
+
+if __name__ == "__main__":
+    main()
