@@ -127,7 +127,10 @@ def test_a_program_outside_is_fetched_anew_by_every_session(network, fetched):
             for _ in range(passed):
                 link.pass_slice()
             connection = connect(link, network, fetched, timeout=1e9)
-            for number in (1, 2):  # the second inference finds the words of the end, and fetches those of the beginning
+            for number in (
+                1,
+                2,
+            ):  # the second inference finds the words of the end, and fetches those of the beginning
                 assert equal(connection.run(q), expected)
                 assert connection.cycles() == cycles
                 assert connection.register(Register.INFERENCES) == number
