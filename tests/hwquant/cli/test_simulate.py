@@ -155,7 +155,7 @@ def test_the_netlist_for_a_device_is_simulated(hwquant, tmp_path):
 def test_external_memory_is_simulated_beside_the_accelerator(hwquant, tmp_path):
     net = Net(x=(2, 6, 6))
     net.conv("x", 2, (3, 3), padding=(1, 1, 1, 1))
-    qgraph, limits = net.build(), {"activation_depth": 40, "weight_depth": 20, "parameter_depth": 8}
+    qgraph, limits = net.build(), {"activation_depth": 64, "weight_depth": 20, "parameter_depth": 8}
     program = compile_network(qgraph, (2, 2), external=ExternalMemory(32), limits=limits)
     assert program.config.half_depth > 0
     build = write_build(qgraph, program, tmp_path / "build").folder
