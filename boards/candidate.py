@@ -14,7 +14,7 @@ from hwquant.report import ExternalReport
 
 
 @dataclass(frozen=True)
-class Outside:
+class MemoryUse:
     """What a network has of the board's memory.
 
     Attributes
@@ -38,7 +38,7 @@ class Outside:
     least_cycles: int
 
     @classmethod
-    def of(cls, report: ExternalReport | None) -> Outside | None:
+    def of(cls, report: ExternalReport | None) -> MemoryUse | None:
         """The numbers of a report that has some."""
         if report is None:
             return None
@@ -72,7 +72,7 @@ class Candidate:
         Name of the accelerator's largest memory, mostly "weight" or "activation".
     needs : tuple of Need
         What it takes of the device, one for each resource.
-    outside : Outside, optional
+    outside : MemoryUse, optional
         What it has of the board's memory, where that takes part; its cycles are then the most.
     """
 
@@ -87,7 +87,7 @@ class Candidate:
     link: LinkTime
     largest_memory: str
     needs: tuple[Need, ...]
-    outside: Outside | None = None
+    outside: MemoryUse | None = None
 
     @property
     def worst(self) -> Need:
@@ -139,6 +139,8 @@ class Fit:
         Number of arrays that there are.
     memory : str, default ""
         Name of the board's memory; empty where it has none.
+    refused : str, default ""
+        Why the network does not fit with that memory either; empty where nobody tried.
     """
 
     board: str
@@ -150,6 +152,7 @@ class Fit:
     fitting: int
     shapes: int
     memory: str = ""
+    refused: str = ""
 
     @property
     def fits(self) -> bool:
@@ -196,7 +199,9 @@ class Fit:
     def _advice(self) -> str:
         """What would make the network fit."""
         text = _advice(self.chosen)
-        if self.memory and not self.chosen.outside and self.chosen.arrays == 1:
+        if self.refused:
+            text += f"; nor does it fit with the board's {self.memory}: {self.refused}"
+        elif self.memory and not self.chosen.outside and self.chosen.arrays == 1:
             text += f", or let the board's {self.memory} take part (hwquant compile --external auto)"
         return text
 

@@ -35,8 +35,6 @@ PARTS = {
 }
 """Parts of the accelerator; what is in none of them is in the part "top", or "link" around the accelerator."""
 
-SDRAM_HZ = 80e6
-"""Clock by which cycles of an SDRAM's initialization are counted."""
 LINK_PARTS = {
     "link",
     "deframer",
@@ -112,9 +110,10 @@ def facts_for(config: ArrayConfig, device: Device, *, link: bool, kind: LinkKind
         facts = top.facts(config, device.family.window, budget, loadable=loadable)
     # Which chip of its width it is makes little difference.
     chip = next((chip for chip in SDRAMS.values() if chip.data_bits == config.external_bits), None)
-    if chip is None:
+    cells = device.family.sdram
+    if chip is None or cells is None:
         return facts
-    controller = Inside("controller", SdramController.facts(chip, SDRAM_HZ))
+    controller = Inside("controller", SdramController.facts(chip, cells.most_hertz))
     return replace(facts, inside=[*facts.inside, controller])
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hwquant.boards.board import Board
-from hwquant.boards.candidate import Candidate, Fit, Outside
+from hwquant.boards.candidate import Candidate, Fit, MemoryUse
 from hwquant.boards.families.family import Device
-from hwquant.boards.needs import needs, worst
+from hwquant.boards.needs import needs, shortage, worst
 from hwquant.boards.outside import ExternalChoice, board_clock, board_memory, compiled_outside, promising
 from hwquant.boards.shapes import TYPICAL, Shapes, regular
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
@@ -78,10 +79,18 @@ def choose_array(
     memory = board_memory(board, external)
     if external == "auto" and memory:
         inside = _fitting_inside(shapes, board, device, array, progress)
-        found = inside or _fitting_outside(shapes, board, device, array, memory, progress)
-        if found:
-            return found
-    elif memory:
+        if inside:
+            return inside
+        try:
+            found = _outside(shapes, board, device, array, memory, progress)
+        except (DoesNotFit, Unsupported) as error:
+            refused = str(error)
+        else:
+            if found.fits:
+                return found
+            refused = f"{found.chosen.shape} needs {shortage(found.chosen.needs)}"
+        return replace(choose_array(shapes, board, array, progress=progress), refused=refused)
+    if memory:
         return _outside(shapes, board, device, array, memory, progress)
     if array:
         return _answer(board, _candidate(shapes, array, board, device), None, [], 1)
@@ -98,22 +107,6 @@ def _fitting_inside(
             return None
         found = choose_array(shapes, board, array, progress=progress)
     except DoesNotFit:
-        return None
-    return found if found.fits else None
-
-
-def _fitting_outside(
-    shapes: Shapes,
-    board: Board,
-    device: Device,
-    array: Array | None,
-    memory: ExternalMemory,
-    progress: Progress | None,
-) -> Fit | None:
-    """What is chosen with the board's memory; None where it does not fit with that either, or cannot use it."""
-    try:
-        found = _outside(shapes, board, device, array, memory, progress)
-    except (DoesNotFit, Unsupported):
         return None
     return found if found.fits else None
 
@@ -249,7 +242,7 @@ def _candidate(
         link=board.link_time(item.program, board.target(external=memory is not None) * 1e6),
         largest_memory=max(bits, key=lambda name: bits[name]),
         needs=used,
-        outside=Outside.of(report.external),
+        outside=MemoryUse.of(report.external),
     )
 
 

@@ -40,7 +40,7 @@ BUFFERS: Mapping[str, int] = {"weight_depth": WEIGHTS, "parameter_depth": RING}
 SMALL = 2 * HALF_STEP
 """Words of two halves that are a block RAM deep each: what larger memories have multiples of."""
 
-PROGRAM = 2048
+SHORT_PROGRAM = 2048
 """Instructions for which there is to be room before their number is known: of a network that is not large."""
 
 SEVERAL = 3
@@ -96,7 +96,7 @@ def compiled_outside(
     limits = {**BUFFERS, **shapes.limits}
     if "activation_depth" in limits:
         return shapes.compiled(array, device, memory, limits)
-    config = replace(shapes.guess(array, device, memory), program_depth=PROGRAM)
+    config = replace(shapes.guess(array, device, memory), program_depth=SHORT_PROGRAM)
     for words in _depths(config, limits, device, kind):
         found = shapes.compiled(array, device, memory, {**limits, "activation_depth": words})
         if _ram_fits(found.program.config, device, kind, found.contents):
@@ -153,7 +153,7 @@ def promising(shapes: Shapes, board: Board, device: Device, memory: ExternalMemo
             config = shapes.guess(array, device, memory)
         except (DoesNotFit, Unsupported):
             continue
-        small = _sized(replace(config, program_depth=PROGRAM), SMALL, {**BUFFERS, **shapes.limits})
+        small = _sized(replace(config, program_depth=SHORT_PROGRAM), SMALL, {**BUFFERS, **shapes.limits})
         used = needs(small, device, kind=board.link)
         if all(need.excess <= 1 for need in used):
             least = least or math.prod(array) // 4

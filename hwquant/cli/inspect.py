@@ -10,7 +10,7 @@ from rich.console import RenderableType
 
 from hwquant.cli.common import emit, json_option, load_network
 from hwquant.cli.compile import external_memory, external_option, limit_options, offset_option
-from hwquant.cli.passes import build_passes, inspect_pass, network_passes
+from hwquant.cli.passes import board_passes, build_passes, inspect_pass, network_passes
 from hwquant.cli.reading import Reading, reading_options
 from hwquant.cli.tables import (
     external_tables,
@@ -37,11 +37,17 @@ if TYPE_CHECKING:
     "--pass",
     "name",
     type=click.Choice(PASSES),
-    help="Of a build, or of an integer network with --array: print what a pass of the compiler makes of it: lowered "
-    "layers, in which bands they are computed where tensors are outside, how each is mapped, where tensors are placed, "
-    "the schedule and its tiles, the array's shape, instructions, parameters, or sizes.",
+    help="Of a build, or of an integer network with --array or --board: print what a pass of the compiler makes of it: "
+    "lowered layers, in which bands they are computed where tensors are outside, how each is mapped, where tensors are "
+    "placed, the schedule and its tiles, the array's shape, instructions, parameters, or sizes.",
 )
 @click.option("--array", metavar="[Kx]RxC", help="With --pass, of a network: the array.")
+@click.option(
+    "--board",
+    metavar="BOARD",
+    help="With --pass, of a network: what is compiled for this board, for the fastest array that fits it if none is "
+    "given.",
+)
 @click.option("--layer", metavar="NAME", help="With --pass: what belongs to this layer alone.")
 @offset_option
 @limit_options
@@ -53,6 +59,7 @@ def inspect(
     instructions: bool,
     name: PassName | None,
     array: str | None,
+    board: str | None,
     layer: str | None,
     offset: OffsetChoice,
     external: ExternalChoice,
@@ -66,11 +73,12 @@ def inspect(
     compiler makes of a .hwq file, or made for a build, on the way to a program.
     """
     given = {key: value for key, value in limits.items() if value is not None}
-    hardware = array is not None or offset != "auto" or bool(given) or external not in ("auto", "none")
+    hardware = array is not None or board is not None or offset != "auto" or bool(given)
+    hardware = hardware or external not in ("auto", "none")
     if name is None and (hardware or layer is not None):
         raise HwquantError(
-            "--array, --layer, --offset, --external and the limits of memories are for a pass of the compiler: "
-            f"add --pass {'|'.join(PASSES)}"
+            "--array, --board, --layer, --offset, --external and the limits of memories are for a pass of the "
+            f"compiler: add --pass {'|'.join(PASSES)}"
         )
     if name is not None:
         reading.check_unused(str(what))
@@ -80,13 +88,14 @@ def inspect(
             raise HwquantError(
                 f"{what} has its array, of the size that it was compiled for; leave those options out"
             )
-        if not what.is_dir() and array is None:
-            raise HwquantError("--pass takes a build, or a .hwq file and --array RxC")
-        passes = (
-            build_passes(what)
-            if array is None
-            else network_passes(what, array, offset, given, external_memory(external))
-        )
+        if what.is_dir():
+            passes = build_passes(what)
+        elif board is not None:
+            passes = board_passes(what, board, array, offset, given, external)
+        elif array is not None:
+            passes = network_passes(what, array, offset, given, external_memory(external))
+        else:
+            raise HwquantError("--pass takes a build, or a .hwq file and --array RxC or --board BOARD")
         result, table = inspect_pass(passes, name, layer)
         output: list[RenderableType] = [table]
     elif what.is_dir():

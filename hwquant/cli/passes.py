@@ -16,10 +16,13 @@ from hwquant.errors import HwquantError
 from hwquant.printable import printable
 
 if TYPE_CHECKING:
+    from hwquant.boards.outside import ExternalChoice
     from hwquant.program.compilation import Compilation
     from hwquant.program.external import ExternalMemory
     from hwquant.program.listing import Listing, PassName
+    from hwquant.program.program import Program
     from hwquant.program.sizing import OffsetChoice
+    from hwquant.qgraph import QGraph
 
 
 def network_passes(
@@ -40,6 +43,68 @@ def network_passes(
     return Compilation(qgraph, lowered_network(qgraph), requirements)
 
 
+def board_passes(
+    network: Path,
+    board: str,
+    array: str | None,
+    offset: OffsetChoice,
+    limits: Mapping[str, int],
+    external: ExternalChoice,
+) -> Compilation:
+    """The passes over the network of a .hwq file for what ``hwquant compile --board`` makes of it.
+
+    Parameters
+    ----------
+    network : Path
+        The .hwq file.
+    board : str
+        Name of a board, or its file.
+    array : str or None
+        An array such as "8x8"; None: the fastest that fits.
+    offset : {"auto", "edge", "sum"}
+        Where integer offsets are added.
+    limits : mapping of int
+        Greatest depths and widths of memories.
+    external : {"auto", "none", "axi", "axi16", "axi32", "axi64", "axi128"}
+        Whether the board's memory takes part.
+
+    Raises
+    ------
+    HwquantError
+        The board has no device, or no such memory, or the network does not fit.
+    """
+    from hwquant import hwq
+    from hwquant.boards.board import load_board
+    from hwquant.boards.fit import choose_array
+    from hwquant.boards.outside import compiled_outside
+    from hwquant.boards.shapes import Shapes
+    from hwquant.program.sides import parse_array
+
+    target, qgraph = load_board(board), hwq.load(network)
+    shapes = Shapes(qgraph, offset=offset, limits=limits)
+    fixed = parse_array(array) if array is not None else None
+    found = choose_array(shapes, target, fixed, external=external)
+    if target.device is None or (fixed is None and not found.fits):
+        raise found.shortfall()
+    chosen = found.chosen
+    if chosen.outside:
+        memory = chosen.outside.memory
+        compiled = compiled_outside(shapes, chosen.array, target.device, memory, target.link)
+    else:
+        compiled = shapes.compiled(chosen.array, target.device)
+    return _passes_of(qgraph, compiled.program)
+
+
+def _passes_of(qgraph: QGraph, program: Program) -> Compilation:
+    """The passes over a network, for the hardware of a program."""
+    from hwquant.program.compilation import Compilation, lowered_network
+    from hwquant.program.sizing import Requirements
+
+    config = program.config
+    requirements = Requirements(config.array, config=config, external=program.memory)
+    return Compilation(qgraph, lowered_network(qgraph), requirements)
+
+
 def build_passes(folder: Path) -> Compilation:
     """The passes over a build's network, for its hardware.
 
@@ -49,13 +114,9 @@ def build_passes(folder: Path) -> Compilation:
         They make another program than the build has, which another version of hwquant compiled.
     """
     from hwquant.build import load_build
-    from hwquant.program.compilation import Compilation, lowered_network
-    from hwquant.program.sizing import Requirements
 
     build = load_build(folder)
-    config = build.program.config
-    requirements = Requirements(config.array, config=config, external=build.program.memory)
-    passes = Compilation(build.qgraph, lowered_network(build.qgraph), requirements)
+    passes = _passes_of(build.qgraph, build.program)
     if passes.program.checksum != build.program.checksum:
         raise HwquantError(
             f"{folder} is of another version, whose compiler made another program; compile it again to see its passes"

@@ -10,7 +10,7 @@ import click
 
 from hwquant.cli.common import check_output_file, count_option, data_option, emit, json_option
 from hwquant.cli.progress import progress
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, Unsupported
 from hwquant.progress import Progress
 from hwquant.sim import LICENSED, SIMULATORS, VERILOG_SIMULATORS
 from hwquant.sim.registry import find_simulator
@@ -46,7 +46,8 @@ def verify_build(
     Parameters
     ----------
     build : Build
-        The build. Simulators that read Verilog get its own file.
+        The build. Simulators that read Verilog get its own file; where it has external memory, the same accelerator
+        anew, with a memory at its port.
     samples : Samples
         The samples.
     simulator : str
@@ -59,15 +60,28 @@ def verify_build(
         File that gets the waves.
     device : Device or None, optional
         The FPGA after whose synthesis the accelerator is simulated; None simulates it before synthesis.
+
+    Raises
+    ------
+    Unsupported
+        A netlist has no external memory, and the build needs some.
+    HwquantError
+        The simulator reads no netlists.
     """
     from hwquant.golden import quantize_input
     from hwquant.sim.check import verify
 
-    verilog = build.verilog.read_text() if find_simulator(simulator).verilog else None
+    reads_verilog, outside = find_simulator(simulator).verilog, build.program.config.external_bits > 0
+    verilog = build.verilog.read_text() if reads_verilog and not outside else None
     if device is not None:
         from hwquant.boards.netlist import netlist
 
-        if verilog is None:
+        if outside:
+            raise Unsupported(
+                f"{build.folder} has external memory, which netlists have not: simulate it without --netlist",
+                where=str(build.folder),
+            )
+        if not reads_verilog:
             raise HwquantError(
                 f"the simulator {simulator} reads no netlists; choose {' or '.join(VERILOG_SIMULATORS)}"
             )
@@ -135,7 +149,7 @@ def wave_path(folder: Path, simulator: str) -> Path:
     show_default=True,
     type=click.Choice([*SIMULATORS, *LICENSED]),
     help=f"{', '.join([*VERILOG_SIMULATORS, *LICENSED])}: the build's Verilog under cocotb; {', '.join(OTHERS)}: the "
-    "RTL behind it.",
+    "RTL behind it. External memory is simulated beside the accelerator, whose Verilog is then made anew.",
 )
 @click.option("--layers", is_flag=True, help="Compare every layer's tensor, not only the outputs.")
 @click.option(

@@ -4,7 +4,8 @@
 Pass     Function                                                               From
 ======== ====================================================================== ===================================
 lowered  :func:`~hwquant.program.lowering.lower`                                the network
-bands    :func:`~hwquant.program.planner.plan_steps`                            layers that do not fit inside
+bands    :func:`~hwquant.program.shifted_terms.with_fewer_terms`, then
+         :func:`~hwquant.program.planner.best_plan`                             layers that do not fit inside
 mapped   :func:`~hwquant.program.raw_choice.map_with_inputs`                    layers, an array with every mode
 divided  :func:`~hwquant.program.strips.divide`                                 mapped layers, several arrays
 placed   :func:`~hwquant.program.placement.place`                               divided layers
@@ -51,6 +52,7 @@ from hwquant.program.program import Program
 from hwquant.program.raw_choice import map_with_inputs
 from hwquant.program.raw_inputs import RawInput
 from hwquant.program.schedule import LayerSchedule, make_schedule
+from hwquant.program.shifted_terms import with_fewer_terms
 from hwquant.program.sizing import Requirements, size
 from hwquant.program.statistics import layer_info
 from hwquant.program.steps import Compute, Plan
@@ -123,7 +125,7 @@ class Compilation:
         port = Port.of(memory, self.offered, self.requirements.given.get("weight_depth", BUFFER))
         packed = packings(self._mapping[0])
         layers = [
-            item.layer if packed.keys() & set(item.layer.reads) else layer
+            item.layer if packed.keys() & set(item.layer.reads) else with_fewer_terms(layer)
             for layer, item in zip(self.lowered, self._mapping[0])
         ]
         tensors = dict(self.qgraph.tensors)

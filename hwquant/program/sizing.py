@@ -115,9 +115,7 @@ class Requirements:
                 f"the hardware is {array_name(self.config.array)}, not {array_name(self.array)}"
             )
         if self.external and whole_array(self.array)[0] > 1:
-            raise HwquantError(
-                "several arrays cannot have external memory: choose one array, or none outside"
-            )
+            raise Unsupported("several arrays cannot have external memory: choose one array, or none outside")
         bits = self.external.data_bits if self.external else 0
         if self.config and self.config.external_bits != bits:
             raise HwquantError(

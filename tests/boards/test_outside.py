@@ -111,6 +111,21 @@ def test_a_board_must_have_the_memory_that_is_asked_for(board):
         board_memory(bare, "axi")
 
 
+def test_where_the_memory_does_not_help_either_it_is_said_why(board, large):
+    """Instead of advice to let it take part."""
+    device = dataclasses.replace(board.device, rams=16)
+    poor = dataclasses.replace(board, device=device)
+    with pytest.raises(DoesNotFit) as refusal:
+        compiled_outside(large, (8, 8), device, board.memory.external(80e6), board.link)
+    found = choose_array(large, poor, (8, 8), external="auto")
+    assert not found.fits
+    assert found.refused == str(refusal.value)
+    assert f"nor does it fit with the board's {board.memory.name}: {found.refused}" in found.reason
+    assert "take part" not in found.reason
+    several = choose_array(large, board, (2, 8, 8), external="auto")
+    assert "several arrays cannot have external memory" in several.reason
+
+
 def test_several_arrays_have_no_memory(board, large):
     with pytest.raises(HwquantError, match="several arrays cannot have external memory"):
         choose_array(large, board, (2, 8, 8), external="axi")

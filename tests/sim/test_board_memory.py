@@ -49,6 +49,16 @@ def program(network):
     return program
 
 
+@pytest.fixture(scope="module")
+def fetched(network):
+    """Its program is outside too."""
+    limits = {"activation_depth": 700, "weight_depth": 64, "parameter_depth": 32, "program_depth": 64}
+    program = compile_network(network, (2, 2), external=ExternalMemory(CHIP.data_bits), limits=limits)
+    assert program.config.half_depth > 0
+    assert 2 * program.config.program_half == program.config.program_depth == 64 < len(program.words) / 3
+    return program
+
+
 class Bench(Link):
     """The line of a board whose time goes on when it is said so."""
 
@@ -106,6 +116,26 @@ def test_memory_is_filled_by_the_first_session_and_sessions_may_begin_at_any_tim
         assert [step[1] for step in loads] == sorted(step[1] for step in loads), "once"
 
 
+def test_a_program_outside_is_fetched_anew_by_every_session(network, fetched):
+    """Whenever it begins: before its first half is there, between halves, and behind its end."""
+    q, memory = images(network, 1), MemoryTiming(latency=60, gap=4, outstanding=8)
+    expected, cycles = golden(network, q), timing(fetched, memory).cycles
+    with Bench(fetched, settings_of(memory)) as link:
+        # The first half is fetched as soon as memory is filled, or a session has begun: nobody waits for it.
+        for passed in (0, 1, 2, 3, 5, 8, cycles // SLICE // 2, 2 * cycles // SLICE):
+            connection = connect(link, network, fetched, timeout=1e9)
+            for _ in range(passed):
+                link.pass_slice()
+            connection = connect(link, network, fetched, timeout=1e9)
+            for number in (
+                1,
+                2,
+            ):  # the second inference finds the words of the end, and fetches those of the beginning
+                assert equal(connection.run(q), expected)
+                assert connection.cycles() == cycles
+                assert connection.register(Register.INFERENCES) == number
+
+
 def test_half_a_frame_and_results_that_nobody_reads_hold_no_reset_up(network, program):
     q = images(network, 1)
     with Bench(program, settings_of(MemoryTiming())) as link:
@@ -139,6 +169,13 @@ def test_no_inference_begins_before_memory_is_filled(network, program):
         session.request(Request.LOAD, bytes(size))
         assert missing() == 0
         assert session.request(Request.PEEK, bytes([Register.STATUS])).payload == bytes([1, 0, 0, 0])
+
+
+def test_words_of_a_program_that_are_not_those_outside_are_an_error_of_the_run(network, fetched):
+    with Bench(fetched, settings_of(MemoryTiming(), faulty=1)) as link:
+        connection = connect(link, network, fetched, timeout=1e9)
+        with pytest.raises(MemoryFault, match="memory of the board on bench has answered with an error"):
+            connection.run(images(network, 1))
 
 
 @pytest.mark.parametrize("faulty", ["weights", "activations"])

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hwquant_testing.halves import halved
+from hwquant_testing.small_networks import Net
 
 from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.golden import run as golden
@@ -178,6 +179,27 @@ def test_tensors_that_do_not_fit_move_in_pieces(seed, array, bits, depth, memory
     program, qgraph, inputs = banded(seed, array, bits, depth)
     verification = verify(program, qgraph, inputs, simulator="amaranth", watch=2, memory=memory)
     assert verification.first is None
+
+
+def test_what_is_shifted_left_comes_in_fewer_terms_where_tensors_are_outside():
+    """As what is added to sums is, where shifts alone scale."""
+    net = Net(5, x=(4, 12, 10))
+    codes = np.array([64, -100, 3, 1]).reshape(4, 1, 1, 1)
+    added = net.term("x", 4, codes=codes, groups=4, shift=4)
+    net.layer(net.term("x", 4, (3, 3), padding=(1, 1, 1, 1)), added)
+    net.conv("layer0", 4)
+    qgraph, limits = net.build(), {"weight_depth": 60, "parameter_depth": 16}
+    tiles = []
+    for depth in (400, 200):
+        program = compile_network(
+            qgraph, (4, 4), external=ExternalMemory(32), limits={**limits, "activation_depth": depth}
+        )
+        inputs = random_inputs(np.random.default_rng(5), qgraph, 2)
+        verification = verify(program, qgraph, inputs, simulator="amaranth", watch=2, memory=QUICK)
+        assert verification.first is None
+        assert verification.cycles == timing(program, QUICK).cycles
+        tiles.append(max(info.tiles for info in program.layers))
+    assert tiles == [9 + 16, 9 + 13]
 
 
 def test_a_piece_that_is_another_part_of_its_tensor_is_found():

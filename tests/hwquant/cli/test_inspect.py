@@ -125,6 +125,22 @@ def test_bands_are_shown_for_a_memory_that_is_too_small(hwquant, tmp_path):
     hwquant("inspect", tmp_path / "net.hwq", "--external", "axi32").fails("--pass")
 
 
+def test_a_pass_is_that_of_what_is_compiled_for_a_board(hwquant, network, tmp_path):
+    pytest.importorskip("amaranth_boards", reason="pins come from amaranth-boards")
+    options = ("--board", "ulx3s-25f", "--array", "4x4")
+    for choice, outside in (("auto", False), ("axi", True)):
+        arguments = (*options, "--external", choice)
+        hwquant("compile", network, *arguments, "-o", tmp_path / choice)
+        for name in ("sized", "emitted"):
+            shown = hwquant("inspect", network, *arguments, "--pass", name, "--json").json
+            assert shown == hwquant("inspect", tmp_path / choice, "--pass", name, "--json").json
+        assert ("MOVE" in str(shown["rows"])) == outside
+    hwquant("inspect", tmp_path / "axi", "--board", "ulx3s-25f", "--pass", "sized").fails("has its array")
+    hwquant("inspect", network, "--board", "ulx3s-25f").fails("--pass")
+    hwquant("inspect", network, "--pass", "sized").fails("--array RxC or --board BOARD")
+    hwquant("inspect", network, "--board", "generic", "--pass", "sized").fails("'generic' has no device")
+
+
 def test_a_program_from_external_memory_says_how_much_of_it_is_inside(hwquant, network):
     arguments = ("inspect", network, "--array", "4x4", "--pass", "emitted", "--external", "axi32")
     plain = hwquant(*arguments, "--json").json

@@ -14,6 +14,8 @@ from hwquant import build as build_module
 from hwquant.build import load_build, write_build
 from hwquant.files import digest, sealed
 from hwquant.program.compiler import compile_network
+from hwquant.program.cycles import timing
+from hwquant.program.external import ExternalMemory
 from hwquant.qgraph import Layer
 
 
@@ -147,6 +149,22 @@ def test_the_netlist_for_a_device_is_simulated(hwquant, tmp_path):
     hwquant(*arguments, "--netlist", "gw1n-9", "--simulator", "cxxrtl").fails("cxxrtl reads no netlists")
     hwquant(*arguments, "--netlist", "xc7a35t").fails("no cell models for xc7a35t")
     hwquant(*arguments, "--netlist", "zx81").fails("there is no device 'zx81'")
+
+
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog (iverilog) is not installed")
+def test_external_memory_is_simulated_beside_the_accelerator(hwquant, tmp_path):
+    net = Net(x=(2, 6, 6))
+    net.conv("x", 2, (3, 3), padding=(1, 1, 1, 1))
+    qgraph, limits = net.build(), {"activation_depth": 64, "weight_depth": 20, "parameter_depth": 8}
+    program = compile_network(qgraph, (2, 2), external=ExternalMemory(32), limits=limits)
+    assert program.config.half_depth > 0
+    build = write_build(qgraph, program, tmp_path / "build").folder
+    np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).normal(size=(2, 2, 6, 6)).astype(np.float32))
+    arguments = ("simulate", build, "-d", tmp_path / "data.npz", "--layers", "--simulator", "icarus")
+    result = hwquant(*arguments, "--json").json
+    assert (result["samples"], result["mismatches"]) == (2, 0)
+    assert result["cycles"] == timing(program).cycles
+    hwquant(*arguments, "--netlist", "gw1n-9").fails("has external memory, which netlists have not")
 
 
 def test_bad_builds_and_data_are_refused(hwquant, digits_build, data, tmp_path, demo_folder):
