@@ -20,10 +20,10 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/hwquant demo
 
 test: lint
-	$(BIN)/python -m pytest -n $(JOBS) -m "not nightly"
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not nightly"
 
 nightly: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -n $(JOBS) -m nightly
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m nightly
 
 docs: $(VENV)/docs.stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -34,7 +34,8 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	rm -rf $(TYPES) .build
 	$(BIN)/python -m pip install --quiet --no-deps --target $(TYPES) .
-	cd $(TYPES) && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p hwquant
+	cd $(TYPES) && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml \
+	  --cache-dir $(CURDIR)/.mypy_cache -p hwquant
 
 prove: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/proofs.py

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from hwquant.truncation import ParityLimits, check_parity
     from hwquant.truncation.truncate import truncate as truncate_network
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PUBLIC = {
     "Advice": ("hwquant.advice", "Advice"),

@@ -1,17 +1,20 @@
 """Where items are evaluated, such as candidates of a search: here, on this machine's cores, or on a Dask cluster.
 
-Each yields outcomes as they come; what a worker had in hand when it died is evaluated again by another.
+Each yields outcomes as they come; what a worker had in hand when it died is evaluated again by another. No process
+outlives the one that evaluates, however that ends.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.connection import wait
 from typing import Any, Protocol, TypeVar
 
 from hwquant.errors import HwquantError, MissingPackage
@@ -85,6 +88,15 @@ _task: Callable[[Any], Any] | None = None
 def _start(task: Callable[[Any], Any]) -> None:
     global _task
     _task = task
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is None:
+        raise RuntimeError("a worker process has no parent")
+    wait([parent.sentinel])
+    os._exit(1)
 
 
 @contextmanager
@@ -105,7 +117,7 @@ def _evaluate_here(item: Any) -> Any:
 
 @contextmanager
 def _processes(task: Callable[[Item], Result], jobs: int) -> Iterator[Workers[Item, Result]]:
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _start, (task,))
+    pool, others = ProcessPoolExecutor(jobs, get_context("spawn"), _start, (task,)), set(active_children())
 
     def run(items: Sequence[Item]) -> Iterator[tuple[int, Result]]:
         with _without_interrupts():
@@ -121,6 +133,10 @@ def _processes(task: Callable[[Item], Result], jobs: int) -> Iterator[Workers[It
 
     try:
         yield run
+    except BaseException:  # Ctrl-C above all: nobody wants what they have in hand
+        for worker in set(active_children()) - others:
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -1,6 +1,11 @@
 """What several test files need: the small network of the package, quantized and compiled once."""
 
+import os
 from pathlib import Path
+
+# Linear algebra of tests and of what they start is on one thread: sums have one order, and workers on all cores do not
+# wait for each other. It is read when numpy and PyTorch are loaded.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,18 +15,25 @@ import pytest
 from hwquant import __version__
 
 ROOT = Path(__file__).parent.parent
+CHANGELOG = ROOT / "CHANGELOG.md"
 IGNORED = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "dist", "demo-*", "sim_build")
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """A wheel of a copy of the checkout: building leaves traces in the folder."""
+def distributions(tmp_path_factory):
+    """An sdist of a copy of the checkout, as building leaves traces in the folder, and the wheel that is made of it."""
     folder = tmp_path_factory.mktemp("wheel")
     shutil.copytree(ROOT, folder / "source", ignore=IGNORED)
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", folder / "dist", folder / "source"]
+    command = [sys.executable, "-m", "build", "--outdir", folder / "dist", folder / "source"]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
-    (path,) = (folder / "dist").iterdir()
+    return sorted((folder / "dist").iterdir())
+
+
+@pytest.fixture(scope="module")
+def wheel(distributions):
+    """The wheel."""
+    (path,) = (path for path in distributions if path.suffix == ".whl")
     return path
 
 
@@ -41,6 +49,21 @@ def python(wheel, tmp_path_factory):
     # Nested .pth files are not read, so this environment's own, editable hwquant stays away.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return interpreter
+
+
+def test_an_index_takes_them(distributions):
+    assert [path.name for path in distributions] == [
+        f"hwquant-{__version__}-py3-none-any.whl",
+        f"hwquant-{__version__}.tar.gz",
+    ]
+    run = subprocess.run(
+        [sys.executable, "-m", "twine", "check", "--strict", *distributions], capture_output=True
+    )
+    assert run.returncode == 0, run.stdout
+
+
+def test_the_changelog_has_the_version():
+    assert re.search(rf"^## \[{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d$", CHANGELOG.read_text(), re.M)
 
 
 def test_the_wheel_has_every_file_of_the_packages(wheel):

@@ -55,7 +55,6 @@ def regress(
     A line for each as it comes; exit 1 if one differs from the golden model, crashes or hangs.
     """
     from hwquant.files import make_folder, write_bytes
-    from hwquant.regress import digest
     from hwquant.regress import regress as evaluate_all
     from hwquant.regress.campaign import load_campaign
     from hwquant.regress.reports import accumulate, check_coverage, junit, page, summary, total
@@ -103,7 +102,7 @@ def regress(
         if output is not None:
             note(f"what was evaluated is in {output / JOURNAL}: go on with --resume")
         raise
-    digests = {case.name: digest(case) for case in cases}
+    digests = {case.name: case.digest for case in cases}
     repeats = {name: _repeat(file, name) for name, item in outcomes.items() if item.bad}
     content, written = {**summary(outcomes), "repeat": repeats}, []
     if output is not None:

@@ -18,15 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwquant import __version__
 from hwquant.errors import Damaged, HwquantError
-from hwquant.fingerprint import fingerprint
 from hwquant.journal import JournalFile
 from hwquant.regress.case import Case, Outcome, evaluate
 from hwquant.regress.child import isolated
 from hwquant.workers import open_workers
 
-__all__ = ["Case", "Outcome", "digest", "evaluate", "regress"]
+__all__ = ["Case", "Outcome", "evaluate", "regress"]
 
 FORMAT, VERSION = "hwquant regression", 1
 Watch = Callable[[str, Outcome], None]
@@ -48,12 +46,6 @@ class Isolated:
     def __call__(self, case: Case) -> Outcome:
         """Evaluate a configuration in a process of its own."""
         return isolated(case, self.timeout)
-
-
-def digest(case: Case) -> str:
-    """The checksum of all that an outcome depends on."""
-    values = [getattr(case, item.name) for item in dataclasses.fields(case) if item.name != "qgraph"]
-    return fingerprint(__version__, case.qgraph.nodes, case.qgraph.tensors, *values)
 
 
 def regress(
@@ -96,7 +88,7 @@ def regress(
     HwquantError
         Two configurations have one name, the journal cannot be used, or workers are missing.
     """
-    digests = {case.name: digest(case) for case in cases}
+    digests = {case.name: case.digest for case in cases}
     if len(digests) < len(cases):
         twice = next(name for name, count in Counter(case.name for case in cases).items() if count > 1)
         raise HwquantError(

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from hwquant.boards.fields import Field, anything, check, integer, shown
+from hwquant.boards.fields import Field, anything, check, integer, shown, text
 from hwquant.errors import HwquantError
 from hwquant.files import read_bytes
 from hwquant.program.external import ExternalMemory
 from hwquant.program.limits import EXTERNAL_BITS
-from hwquant.program.sides import parse_array
+from hwquant.program.sides import array_name, parse_array
 from hwquant.qgraph import IntArray, QGraph
 from hwquant.random_networks import random_case, random_inputs
 from hwquant.random_networks.families import ANYTHING
@@ -50,11 +50,20 @@ FIELDS = {
     "samples": integer(1, 1000),
     "timeout": integer(1, 86400),
     "limits": anything(dict, "a table"),
+    "hardware": anything(dict, "a table"),
 }
 LIMITS = {
     name: integer(1, 1 << 24)
-    for name in ("activation_depth", "weight_depth", "parameter_depth", "program_depth", "accumulator_depth")
+    for name in (
+        "activation_depth",
+        "weight_depth",
+        "parameter_depth",
+        "program_depth",
+        "accumulator_depth",
+        "accumulator_bits",
+    )
 }
+HARDWARE = {**LIMITS, "pack_input": text("auto|none", '"auto" or "none"')}
 NETWORK = {
     "file": anything(str, "the path of a .hwq file, or of a float network"),
     "calibration": anything(str, "the path of an .npz file"),
@@ -115,6 +124,8 @@ class Campaign:
         known: dict[Any, QGraph],
     ) -> Case:
         array, seed = parse_array(point["arrays"]), point["seeds"]
+        hardware = dict(self.values["hardware"])
+        pack_input = hardware.pop("pack_input", "auto")
         qgraph, inputs = self._network(table, number, point, known)
         idle, busy = STALLS[point["stalls"]]
         name = f"random{number}" if "random" in table else Path(table["file"]).stem
@@ -128,7 +139,8 @@ class Campaign:
             array=array,
             offset=point["offsets"],
             memory=memory,
-            limits=self.values["limits"] if memory else {},
+            limits={**hardware, **(self.values["limits"] if memory else {})},
+            pack_input=pack_input,
             simulator=point["simulators"],
             stalls=Stalls(idle, busy, seed) if idle or busy else None,
             pauses=point["pauses"],
@@ -199,9 +211,11 @@ def load_campaign(path: Path) -> Campaign:
         "samples": 2,
         "timeout": 600,
         "limits": {},
+        "hardware": {},
     }
     values = {**defaults, **given}
     check(values["limits"], LIMITS, f"{path}: limits")
+    check(values["hardware"], HARDWARE, f"{path}: hardware")
     for key, choices in (("offsets", OFFSETS), ("stalls", tuple(STALLS)), ("bits", BITS)):
         for item in values[key]:
             if item not in choices:
@@ -214,8 +228,13 @@ def load_campaign(path: Path) -> Campaign:
             raise HwquantError(f"{path}: {key} must be from 0 to {most}, not {wrong[0]}")
     for name in values["simulators"]:
         find_simulator(name)
-    for text in values["arrays"]:
-        parse_array(text)
+    arrays = [array_name(parse_array(name)) for name in values["arrays"]]
+    for index, name in enumerate(arrays):
+        if name in arrays[:index]:
+            raise HwquantError(
+                f"{path}: arrays: {shown(values['arrays'][index])} is {name} again; leave it out"
+            )
+    values["arrays"] = arrays
     if not values["networks"]:
         raise HwquantError(f"{path}: networks must have a table at least")
     for index, table in enumerate(values["networks"], 1):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
+from hwquant import __version__
 from hwquant.errors import DoesNotFit, Unsupported
+from hwquant.fingerprint import fingerprint
 from hwquant.golden import run as golden
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.external import ExternalMemory
+from hwquant.program.raw_choice import PackInput
 from hwquant.program.sides import Array
 from hwquant.program.sizing import OffsetChoice
 from hwquant.qgraph import IntArray, QGraph
@@ -47,7 +51,9 @@ class Case:
     memory : ExternalMemory, optional
         The memory outside.
     limits : mapping of int, optional
-        Greatest depths of memories, by name.
+        Greatest depths of memories, and widths, by name.
+    pack_input : {"auto", "none"}, default "auto"
+        Whether the hardware may get a packer.
     simulator : str, default "cxxrtl"
         What simulates it.
     stalls : Stalls, optional
@@ -64,9 +70,16 @@ class Case:
     hardware: ArrayConfig | None = None
     memory: ExternalMemory | None = None
     limits: Mapping[str, int] = field(default_factory=dict)
+    pack_input: PackInput = "auto"
     simulator: str = "cxxrtl"
     stalls: Stalls | None = None
     pauses: int = 0
+
+    @cached_property
+    def digest(self) -> str:
+        """The checksum of all that an outcome depends on."""
+        values = [getattr(self, item.name) for item in fields(self) if item.name != "qgraph"]
+        return fingerprint(__version__, self.qgraph.nodes, self.qgraph.tensors, *values)
 
 
 @dataclass(frozen=True)
@@ -124,6 +137,7 @@ def evaluate(case: Case) -> Outcome:
             offset=case.offset,
             config=case.hardware,
             limits=case.limits or None,
+            pack_input=case.pack_input,
             external=case.memory,
         )
     except (DoesNotFit, Unsupported) as error:

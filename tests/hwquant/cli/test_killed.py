@@ -21,16 +21,6 @@ WHOLE = 5
 """After so many kills a command may end."""
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def place(tmp_path):
     """Where commands write; logs and data are elsewhere."""

@@ -147,7 +147,7 @@ def fake(monkeypatch, installed, error=None):
         ("onnx", "onnx", "1.12.0", "onnx>=1.16"),
         ("torch", "torch", "2.5.1+cpu", "torch>=2.6"),
         ("torch", "torch", "2.14.0", "torch<2.14"),
-        ("cocotb", "sim", "1.9.2", "cocotb>=2.0"),
+        ("cocotb", "sim", "2.0.1", "cocotb>=2.1"),
     ],
 )
 @pytest.mark.parametrize("error", [None, ImportError("cannot import name"), AttributeError("no attribute")])

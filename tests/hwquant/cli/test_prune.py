@@ -4,19 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.threads import one_thread
 
 from hwquant import golden, hwq
 from hwquant.frontends import load_model
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.pruning import pruned_share
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    with one_thread():
-        yield
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from hwquant_testing.limits import attempt
-from hwquant_testing.threads import one_thread
 from hwquant_testing.torch_network import program
 from hwquant_testing.torch_networks import UNCALLED, Generator
 from hwquant_testing.whole import from_exported, load_model
@@ -82,12 +81,6 @@ class Reads(dict):
     def get(self, name, default=None):
         self._seen.add((self._operator, name))
         return super().get(name, default)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    with one_thread():
-        yield
 
 
 def test_random_networks_are_refused_or_equal_torch():

@@ -11,7 +11,6 @@ import pytest
 import torch
 from hwquant_testing.limits import attempt
 from hwquant_testing.pt2_mutations import mutated
-from hwquant_testing.threads import one_thread
 from hwquant_testing.whole import load_model
 from torch import nn
 from torch.nn import functional as F
@@ -44,12 +43,6 @@ class Pixels(nn.Module):
 
     def forward(self, x):
         return self.slope(self.conv(x.float() / 255)).mean((2, 3)), x.float().flatten(1).clamp(-1.0, 100.0)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

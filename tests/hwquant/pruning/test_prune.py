@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hwquant_testing.threads import one_thread
 
 from hwquant import floating, golden
 from hwquant.errors import HwquantError
@@ -20,12 +19,6 @@ from hwquant.training import Training, TrainOptions, progressive
 OPTIONS = PruneOptions((4, 4), max_drop=2, max_sensitivity=12, passes=4, final_epochs=0)
 WITH_END = replace(OPTIONS, final_epochs=None)
 TRAIN = TrainOptions(epochs=3, lr=3e-3, batch_size=16)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

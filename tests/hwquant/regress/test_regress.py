@@ -1,5 +1,6 @@
 """Regressions: faults are outcomes, what is interrupted goes on, and reports are the same whoever evaluates."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -7,14 +8,17 @@ import time
 from dataclasses import replace
 from xml.etree import ElementTree
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
+from hwquant.boards.board import load_board
+from hwquant.boards.outside import board_memory
 from hwquant.cli import main
 from hwquant.errors import HwquantError
 from hwquant.qgraph import Layer
 from hwquant.regress import case as module
-from hwquant.regress import digest, regress
+from hwquant.regress import regress
 from hwquant.regress.campaign import load_campaign
 from hwquant.regress.case import Outcome, evaluate
 from hwquant.regress.child import isolated
@@ -47,7 +51,7 @@ def test_names_are_stable_and_tell_configurations_apart(cases):
         for offset in ("edge", "none")
         for stalls in ("none", "both")
     ]
-    assert len({digest(case) for case in cases}) == 4
+    assert len({case.digest for case in cases}) == 4
 
 
 @pytest.mark.parametrize(
@@ -55,6 +59,10 @@ def test_names_are_stable_and_tell_configurations_apart(cases):
     [
         ({"arrays = [": "array = ["}, "unknown key 'array'"),
         ({'["4x4"]': '["4x99"]'}, "rows and columns must each be 2..32"),
+        ({'["4x4"]': '["4x4", "2x4", "04X4"]'}, "arrays: '04X4' is 4x4 again"),
+        ({"samples = 1": "hardware = {depth = 1}"}, "hardware: unknown key 'depth'"),
+        ({"samples = 1": 'hardware = {pack_input = "all"}'}, 'pack_input must be "auto" or "none"'),
+        ({"samples = 1": "limits = {accumulator_depth = 0}"}, "limits: accumulator_depth must be"),
         ({'"edge"': '"left"'}, "offsets: unknown 'left'; there are auto, none, edge, sum"),
         ({"samples = 1": "samples = true"}, "samples must be an integer"),
         ({"samples = 1": 'simulators = ["ghdl"]'}, "ghdl reads VHDL alone"),
@@ -71,6 +79,31 @@ def test_what_is_wrong_in_a_file_is_named(file, change, message):
     file.write_text(text)
     with pytest.raises(HwquantError, match=message):
         load_campaign(file)
+
+
+def test_hardware_is_for_all_and_limits_are_beside_a_memory(file):
+    table = '\n[hardware]\naccumulator_depth = 64\nweight_depth = 32\npack_input = "none"\n'
+    options = 'arrays = ["04x4"]\nmemories = ["none", "axi64"]\nlimits = {weight_depth = 8}'
+    file.write_text(f"{options}\nnetworks = [{{random = 1}}]\n{table}")
+    inside, outside = load_campaign(file).cases()
+    assert inside.limits == {"accumulator_depth": 64, "weight_depth": 32}
+    assert outside.limits == {"accumulator_depth": 64, "weight_depth": 8}
+    assert {case.pack_input for case in (inside, outside)} == {"none"}
+    assert inside.name == "random0-4x4-8bit-auto-none-amaranth-none-pause0-seed0"
+
+
+def test_hardware_is_compiled_for(cases):
+    assert evaluate(replace(cases[0], limits={"accumulator_bits": 2})).status == "refused"
+    assert evaluate(replace(cases[0], pack_input="none")).status == "passed"
+
+
+def test_the_memory_of_a_board_is_called_by_its_name(file):
+    file.write_text(TEXT.replace("samples", 'memories = ["ulx3s-85f"]\nsamples'))
+    case = next(load_campaign(file).cases())
+    assert case.memory == board_memory(load_board("ulx3s-85f"), "axi")
+    file.write_text(TEXT.replace("samples", 'memories = ["icebreaker"]\nsamples'))
+    with pytest.raises(HwquantError, match="icebreaker has no memory"):
+        list(load_campaign(file).cases())
 
 
 def test_a_right_configuration_passes_and_covers(cases):
@@ -109,7 +142,7 @@ def test_what_takes_too_long_is_an_outcome(cases):
 
 def test_what_crashed_is_evaluated_again(cases, tmp_path):
     journal, coverage = tmp_path / "journal", tmp_path / "coverage.json"
-    digests = {cases[0].name: digest(cases[0])}
+    digests = {cases[0].name: cases[0].digest}
     crashed = regress(cases[:1], timeout=0.2, jobs=1, journal=journal)
     assert not any(accumulate(coverage, digests, crashed).values())
     passed = regress(cases[:1], jobs=1, journal=journal, resume=True)
@@ -174,6 +207,45 @@ def test_a_killed_run_goes_on_to_the_same_result(file, tmp_path):
     subprocess.run([*command, tmp_path / "killed", "--resume"], check=True, capture_output=True)
     for name in ("regress.json", "report.html", "coverage.json"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def running(processes):
+    """Those of some processes that have not ended."""
+    found = []
+    for process in processes:
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_the_command(tmp_path, jobs, ended_by):
+    (tmp_path / "long.toml").write_text(TEXT.replace("samples = 1", "samples = 1000"))
+    command = [sys.executable, "-m", "hwquant.cli", "regress", "long.toml", "--jobs", str(jobs)]
+    run = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        # A shell that runs the tests in the background has them ignore the signal, and so their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline, begun = time.monotonic() + 120, []
+    while sum("hwquant.regress.child" in process.cmdline() for process in running(begun)) < jobs:
+        assert run.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        begun = psutil.Process(run.pid).children(recursive=True)
+    os.killpg(run.pid, ended_by) if ended_by == signal.SIGINT else run.send_signal(ended_by)
+    begin = time.monotonic()
+    while running(begun) or run.poll() is None:
+        assert time.monotonic() < begin + 10, running(begun)  # it takes a tenth of it where cores are idle
+        time.sleep(0.05)
+    assert run.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[ended_by]
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,10 @@
-"""Small networks and data to train on, on one thread."""
+"""Small networks and data to train on."""
 
 import numpy as np
 import pytest
 from hwquant_testing.float_networks import build
-from hwquant_testing.threads import one_thread
 
 from hwquant.quantize import observe_network
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(name="build")

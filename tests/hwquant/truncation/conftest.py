@@ -1,15 +1,8 @@
-"""Small networks and data, on one thread."""
+"""Small networks and data."""
 
 import numpy as np
 import pytest
 from hwquant_testing.float_networks import build
-from hwquant_testing.threads import one_thread
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(name="build", scope="session")
