@@ -6,9 +6,9 @@ import zlib
 
 import numpy as np
 import pytest
+from hwquant_testing.small_networks import Net
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hwquant_testing.small_networks import Net
 
 from hwquant.driver.description import core_description
 from hwquant.golden import run
