@@ -97,6 +97,10 @@ def to_bytes(qgraph: QGraph) -> bytes:
     return container.pack(KIND, _version(qgraph), {"network": network}, arrays)
 
 
+MODELS = (".onnx", ".pt2", ".pt", ".pth", ".tflite")
+"""How names of models end."""
+
+
 def load(path: str | os.PathLike[str]) -> QGraph:
     """Read a network that :func:`save` wrote.
 
@@ -110,10 +114,17 @@ def load(path: str | os.PathLike[str]) -> QGraph:
     Damaged
         The file is no ``.hwq`` file, is damaged, or has numbers out of range.
     HwquantError
-        The file is absent, or of a newer version.
+        The file is absent, of a newer version, or, by its name, a model that is not quantized yet.
     """
-    recover(Path(path))
-    return from_bytes(read_bytes(Path(path)), path)
+    path = Path(path)
+    if path.suffix.lower() in MODELS:
+        raise HwquantError(f"{str(path)!r} is no integer network; make one of it with hwquant quantize")
+    if path.is_dir():
+        inside = path / "net.hwq"
+        hint = f"the network of this build is {inside}" if inside.is_file() else "give a .hwq file"
+        raise HwquantError(f"{path} is a folder, and no network; {hint}")
+    recover(path)
+    return from_bytes(read_bytes(path), path)
 
 
 def from_bytes(data: bytes, path: str | os.PathLike[str]) -> QGraph:

@@ -70,6 +70,11 @@ def load_model(
         If the file cannot be read, is damaged or of another kind, or holds something unsupported.
     """
     path = Path(path)
+    if path.suffix.lower() == ".hwq":
+        raise HwquantError(
+            f"{str(path)!r} is an integer network already: compile and evaluate take it; "
+            "to quantize in another way, give the model that it was made of"
+        )
     kind = _kind(path)
     cut: Reading = {
         "shapes": shapes,
