@@ -28,6 +28,7 @@ from hwquant.files import read_bytes, recover, write_bytes
 from hwquant.history import KEY, of_json
 from hwquant.host.stored import check_ends, decode_ends, encode_ends
 from hwquant.interface import Input, Output
+from hwquant.names import check_is_network
 from hwquant.packed import pack, unpack
 from hwquant.qgraph import Concat, Layer, MaxPool, Product, QGraph, QNode, Rearrange, Tensor, Term
 from hwquant.record import Arrays, Record
@@ -97,10 +98,6 @@ def to_bytes(qgraph: QGraph) -> bytes:
     return container.pack(KIND, _version(qgraph), {"network": network}, arrays)
 
 
-MODELS = (".onnx", ".pt2", ".pt", ".pth", ".tflite")
-"""How names of models end."""
-
-
 def load(path: str | os.PathLike[str]) -> QGraph:
     """Read a network that :func:`save` wrote.
 
@@ -114,15 +111,10 @@ def load(path: str | os.PathLike[str]) -> QGraph:
     Damaged
         The file is no ``.hwq`` file, is damaged, or has numbers out of range.
     HwquantError
-        The file is absent, of a newer version, or, by its name, a model that is not quantized yet.
+        The file is absent, of a newer version, a folder, or, by its name, a model that is not quantized yet.
     """
     path = Path(path)
-    if path.suffix.lower() in MODELS:
-        raise HwquantError(f"{str(path)!r} is no integer network; make one of it with hwquant quantize")
-    if path.is_dir():
-        inside = path / "net.hwq"
-        hint = f"the network of this build is {inside}" if inside.is_file() else "give a .hwq file"
-        raise HwquantError(f"{path} is a folder, and no network; {hint}")
+    check_is_network(path)
     recover(path)
     return from_bytes(read_bytes(path), path)
 
