@@ -13,6 +13,8 @@ description of the network, which ``hwquant core`` wrote::
 Tested against the simulated core behind a model of pynq's DMA, not on a board.
 """
 
+from __future__ import annotations  # Python 3.8 of older PYNQ
+
 import base64
 import json
 import time
