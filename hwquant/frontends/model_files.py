@@ -70,11 +70,6 @@ def load_model(
         If the file cannot be read, is damaged or of another kind, or holds something unsupported.
     """
     path = Path(path)
-    if path.suffix.lower() == ".hwq":
-        raise HwquantError(
-            f"{str(path)!r} is an integer network already: compile and evaluate take it; "
-            "to quantize in another way, give the model that it was made of"
-        )
     kind = _kind(path)
     cut: Reading = {
         "shapes": shapes,
@@ -161,6 +156,11 @@ def as_onnx_model(source: str | Path | onnx.ModelProto) -> onnx.ModelProto:
 def _kind(path: Path) -> Literal[".onnx", ".pt2", ".tflite"]:
     """Which of the formats a file is of, by the suffix that is usual for it."""
     suffix = path.suffix.lower()
+    if suffix == ".hwq":
+        raise HwquantError(
+            f"{str(path)!r} is an integer network already: compile and evaluate take it; give the model that it was "
+            "made of"
+        )
     if suffix in (".pt", ".pth"):
         raise HwquantError(
             f"{str(path)!r} is a pickle of PyTorch, which hwquant does not load; "

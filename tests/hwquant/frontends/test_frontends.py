@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from hwquant.errors import Damaged, HwquantError
 from hwquant.floating import predict
-from hwquant.frontends import from_onnx, from_torch, load_model, load_network
+from hwquant.frontends import as_onnx_model, from_onnx, from_torch, load_model, load_network
 from hwquant.graph import Graph
 
 
@@ -117,6 +117,8 @@ def test_pickles_of_pytorch_are_refused_unopened(tmp_path, suffix):
 def test_files_of_another_step_say_which_command_takes_them(tmp_path):
     with pytest.raises(HwquantError, match=r"net.hwq' is an integer network already: compile and evaluate"):
         load_model(tmp_path / "net.hwq")
+    with pytest.raises(HwquantError, match=r"net.hwq' is an integer network already.*give the model"):
+        as_onnx_model(tmp_path / "net.hwq")
     for name in ("net.pt2", "net.tflite", "net.pth"):
         with pytest.raises(HwquantError, match=rf"{name}' is no integer network; make one.*hwquant quantize"):
             load_network(tmp_path / name)
