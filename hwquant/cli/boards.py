@@ -22,7 +22,7 @@ def boards(as_json: bool) -> None:
     items = [load_board(name) for name in board_names()]
     table = Table(box=SIMPLE_HEAD)
     table.add_column("board", no_wrap=True)
-    table.add_column("", overflow="fold", min_width=12)
+    table.add_column("", overflow="fold", min_width=10)
     table.add_column("device", no_wrap=True)
     for title in ("LUT", "FF", "DSP", "RAM kbit", "clock MHz", "links", "baud", "largest array"):
         table.add_column(title, justify="right")
