@@ -270,7 +270,8 @@ def _read(path: Path) -> str:
     try:
         return read_ordinary(path, LARGEST).decode("utf-8")
     except (OSError, ValueError) as error:  # also bytes that are not UTF-8, and a null in the path
-        raise HwquantError(f"cannot read the board file {path}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise HwquantError(f"cannot read the board file {path}: {reason}") from error
 
 
 def parse_board(name: str, content: str, where: str) -> Board:

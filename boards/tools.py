@@ -207,10 +207,12 @@ def run(arguments: list[str], folder: Path, log: str, what: str) -> None:
         )
     if done.returncode:
         text = (folder / log).read_text(encoding="utf-8", errors="replace")
-        errors = re.findall(r"^.*ERROR.*$", text, re.MULTILINE) or text.strip().splitlines()[-1:]
-        status = (
-            f"status {done.returncode}" if done.returncode > 0 else f"killed by signal {-done.returncode}"
-        )
+        errors = re.findall(r"^.*ERROR.*$", text, re.MULTILINE)
+        if done.returncode > 0:
+            status = f"status {done.returncode}"
+            errors = errors or text.strip().splitlines()[-1:]
+        else:  # the last line of a program that was killed is none of its errors
+            status = f"killed by signal {-done.returncode}"
         kept = leave(folder / log)
         raise ToolStopped(
             f"{what} stopped: {errors[0].strip() if errors else status} (all that it said is in {kept})"

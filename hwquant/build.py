@@ -348,9 +348,13 @@ def _files(outside: bool) -> tuple[str, ...]:
 
 
 def _check_exists(folder: Path) -> None:
+    if folder.is_file():
+        raise HwquantError(
+            f"{folder} is a file, and no build folder; make one with: hwquant compile net.hwq --array 8x8 -o build"
+        )
     if not folder.is_dir():
         raise HwquantError(
-            f"there is no build folder {folder}; make one with: hwquant compile net.hwq -o {folder}"
+            f"there is no build folder {folder}; make one with: hwquant compile net.hwq --array 8x8 -o {folder}"
         )
 
 

@@ -29,6 +29,9 @@ HELD_OUT_SHARE = 0.1
 """Of the training samples, those that decide where no others are given for that."""
 MOST_HELD_OUT = 5000
 
+SHOWN = 5
+"""Names of arrays that a message has at most."""
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:
@@ -167,7 +170,7 @@ def load_samples(
         for key in keys.values():
             if key not in file:
                 raise HwquantError(
-                    f"{path} holds {', '.join(file.names) or 'nothing'}, but no {key!r}; write it with "
+                    f"{path} holds {_shortened(file.names)}, but no {key!r}; write it with "
                     f"numpy.savez(path, {', '.join(f'{name}=...' for name in wanted)})"
                 )
         arrays = {name: file.array(name) for name in wanted if name in file}
@@ -214,7 +217,7 @@ def load_array(path: str | os.PathLike[str], key: str = "x", count: int | None =
     """
     with open_data(Path(path)) as file:
         if key not in file:
-            raise HwquantError(f"{path} holds {', '.join(file.names) or 'nothing'}, but no {key!r}")
+            raise HwquantError(f"{path} holds {_shortened(file.names)}, but no {key!r}")
         array = file.array(key)
         rows = array.rows if count is None else min(count, array.rows)
         file.check_size([(array, rows)])
@@ -242,10 +245,17 @@ def _check_finite(path: Path, key: str, x: NDArray[Any]) -> None:
         raise HwquantError(f"{path}: sample {int(finite.argmin())} of {key} holds NaN or infinity; remove it")
 
 
+def _shortened(names: Sequence[str]) -> str:
+    """The first names of a file's arrays."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return (", ".join(names[:SHOWN]) or "nothing") + more
+
+
 def _check_labels(path: Path, array: StoredArray, count: int) -> None:
     dtype, shape = array.header.dtype, array.header.shape
     if dtype.kind not in "iu":
-        raise HwquantError(f"{path}: y has dtype {dtype}; labels must be integers")
+        hint = ", as y.argmax(axis=1) makes of one-hot ones" if len(shape) == 2 else ""
+        raise HwquantError(f"{path}: y has dtype {dtype}; labels must be integers{hint}")
     if shape != (count,):
         raise HwquantError(f"{path}: y has shape {shape}; {count} samples need labels of shape ({count},)")
 

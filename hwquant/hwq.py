@@ -28,6 +28,7 @@ from hwquant.files import read_bytes, recover, write_bytes
 from hwquant.history import KEY, of_json
 from hwquant.host.stored import check_ends, decode_ends, encode_ends
 from hwquant.interface import Input, Output
+from hwquant.names import check_is_network
 from hwquant.packed import pack, unpack
 from hwquant.qgraph import Concat, Layer, MaxPool, Product, QGraph, QNode, Rearrange, Tensor, Term
 from hwquant.record import Arrays, Record
@@ -110,10 +111,12 @@ def load(path: str | os.PathLike[str]) -> QGraph:
     Damaged
         The file is no ``.hwq`` file, is damaged, or has numbers out of range.
     HwquantError
-        The file is absent, or of a newer version.
+        The file is absent, of a newer version, a folder, or, by its name, a model that is not quantized yet.
     """
-    recover(Path(path))
-    return from_bytes(read_bytes(Path(path)), path)
+    path = Path(path)
+    check_is_network(path)
+    recover(path)
+    return from_bytes(read_bytes(path), path)
 
 
 def from_bytes(data: bytes, path: str | os.PathLike[str]) -> QGraph:

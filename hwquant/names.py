@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from hwquant.errors import HwquantError
 
@@ -36,3 +37,23 @@ def path_name(text: str, what: str) -> str:
             "a letter or a digit first"
         )
     return text
+
+
+MODELS = (".onnx", ".pt2", ".pt", ".pth", ".tflite")
+"""How names of models end that are not quantized yet."""
+
+
+def check_is_network(path: Path) -> None:
+    """Check that a file may be an integer network, before it is opened: many give that of another step.
+
+    Raises
+    ------
+    HwquantError
+        It is a folder, or named as a model; the message says what to give, or how to make one.
+    """
+    if path.suffix.lower() in MODELS:
+        raise HwquantError(f"{str(path)!r} is no integer network; make one of it with hwquant quantize")
+    if path.is_dir():
+        inside = path / "net.hwq"
+        hint = f"the network of this build is {inside}" if inside.is_file() else "give a .hwq file"
+        raise HwquantError(f"{path} is a folder, and no network; {hint}")

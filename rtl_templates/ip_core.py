@@ -15,6 +15,7 @@ from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.identifiers import module_name
 from hwquant.rtl_templates.port_list import port_list, with_port_list
 from hwquant.rtl_templates.verilog import to_verilog
+from hwquant.rtl_templates.vivado_core import dma_bytes, vivado_scripts
 from hwquant.rtl_templates.wishbone import WishboneAccelerator
 
 BUSES = {
@@ -30,15 +31,19 @@ IP = Path(__file__).with_name("ip")
 ALONG = ("registers.rdl", "registers.h", "registers.md", "lint.vlt")
 """Those that go along with every core."""
 
-DRIVERS = {"axi": (), "wishbone": ("hwquant.h", "hwquant.c", "hwquant_litex.py"), "stream": ()}
+DRIVERS = {
+    "axi": ("hwquant_core.h", "hwquant_dma.h", "hwquant_dma.c", "hwquant_pynq.py"),
+    "wishbone": ("hwquant_core.h", "hwquant.h", "hwquant.c", "hwquant_litex.py"),
+    "stream": (),
+}
 """Those that go along with a core of a bus."""
 
 HEADER = """\
-/* The network of the core {top}, for the driver in hwquant.c. */
+/* The network of the core {top}, for the driver in {driver}. */
 #ifndef {guard}_NETWORK_H
 #define {guard}_NETWORK_H
 
-#include "hwquant.h"
+#include "hwquant_core.h"
 
 static const struct hwquant_network {top}_network = {{
     .identity = {identity:#010x}u,
@@ -127,7 +132,8 @@ def core_files(program: Program, bus: str, name: str | None = None) -> dict[str,
     return {
         f"{stem}.v": with_port_list(to_verilog(component, top), top, ports),
         **{file: (IP / file).read_text(encoding="utf-8") for file in (*ALONG, *DRIVERS[bus])},
-        **({f"{stem}_network.h": _network(program, top)} if bus == "wishbone" else {}),
+        **({f"{stem}_network.h": _network(program, bus, top)} if DRIVERS[bus] else {}),
+        **(vivado_scripts(program, top, stem) if bus == "axi" else {}),
         f"{stem}.core": core,
     }
 
@@ -145,17 +151,19 @@ def core_names(program: Program, bus: str, name: str | None) -> tuple[str, str]:
     return f"hwquant_{bus}", f"hwquant_{bus}_{program.checksum:08x}"
 
 
-def _network(program: Program, top: str) -> str:
-    """What the C driver must know of a core."""
+def _network(program: Program, bus: str, top: str) -> str:
+    """What the C driver of a bus must know of a core."""
     (beats, beat), (words, word) = program.frame_sizes
+    size = dma_bytes if bus == "axi" else word_bytes
     return HEADER.format(
         top=top,
         guard=top.upper(),
+        driver=next(name for name in DRIVERS[bus] if name.endswith(".c")),
         identity=IDENTITY,
         version=VERSION,
         checksum=program.checksum,
         beats=beats,
-        beat_bytes=word_bytes(beat),
+        beat_bytes=size(beat),
         words=words,
-        word_bytes=word_bytes(word),
+        word_bytes=size(word),
     )

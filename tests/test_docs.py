@@ -76,8 +76,8 @@ def test_the_tutorial_leads_to_a_board(tmp_path):
     text, board, _ = (ROOT / "docs/tutorial.md").read_text().partition("## On a board")
     assert board
     blocks = BLOCK.findall(text)
-    for _, title, body in blocks:
-        if title:
+    for language, title, body in blocks:
+        if title and language == "python":
             (tmp_path / title).write_text(body)
     code = "".join(body for language, _, body in blocks if language == "sh")
     assert "hwquant fit" in code
@@ -89,6 +89,15 @@ def test_the_tutorial_leads_to_a_board(tmp_path):
     accuracies = [float(number) for number in re.findall(r"correct, accuracy ([\d.]+)%", run.stdout)]
     assert len(accuracies) == 2
     assert min(accuracies) > 96
+    printed = {measured(line) for line in run.stdout.splitlines()}
+    shown = [line for language, title, body in blocks if title == "output" for line in body.splitlines()]
+    assert len(shown) > 20
+    assert [line for line in shown if measured(line) not in printed] == []
+
+
+def measured(line: str) -> str:
+    """A line of output without what another machine measures, or another training gives."""
+    return " ".join(re.sub(r"\d+ of 360|\d[\d,]*\.\d+|-?\d+ (?=dB)", "#", line).split())
 
 
 class Page(HTMLParser):

@@ -168,6 +168,8 @@ INSIDE = {
     "sim/streams.py",
     # A script.
     "hwquant/demo/train.py",
+    # It goes along with a core, to where pynq is.
+    "rtl_templates/ip/hwquant_pynq.py",
     # These are PyTorch through and through; hwquant.training loads them when one of its names is used.
     "hwquant/training/checkpoint.py",
     "hwquant/training/distill.py",

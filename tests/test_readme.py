@@ -105,6 +105,14 @@ def test_every_link_to_a_file_of_the_repository_leads_somewhere():
             assert (ROOT / path).exists(), f"{document}: {path}"
 
 
+@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_every_link_and_picture_is_there(document):
+    links = re.findall(r"\]\(([^)\s]+)\)", (ROOT / document).read_text())
+    inside = [link.partition("#")[0] for link in links if not link.startswith(("http", "#"))]
+    assert [link for link in inside if not (ROOT / link).exists()] == []
+    assert inside or document != "README.md"
+
+
 def test_every_public_name_exists_and_is_documented():
     import hwquant
 

@@ -22,7 +22,7 @@ def boards(as_json: bool) -> None:
     items = [load_board(name) for name in board_names()]
     table = Table(box=SIMPLE_HEAD)
     table.add_column("board", no_wrap=True)
-    table.add_column("")
+    table.add_column("", overflow="fold", min_width=10)
     table.add_column("device", no_wrap=True)
     for title in ("LUT", "FF", "DSP", "RAM kbit", "clock MHz", "links", "baud", "largest array"):
         table.add_column(title, justify="right")
@@ -38,7 +38,7 @@ def boards(as_json: bool) -> None:
         largest = f"{array[0]}x{array[1]}" if array else ""
         table.add_row(
             item.name,
-            item.title,
+            item.title.partition(" with an ")[0],  # the device has a column
             item.device_name,
             *cells,
             clock,

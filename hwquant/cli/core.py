@@ -49,8 +49,10 @@ def core(build: Path, bus: str, name: str | None, output: Path, as_json: bool) -
     what FuseSoC, LiteX or Vivado need.
     """
     from hwquant.build import check_outside, load_build
+    from hwquant.driver.description import core_description
     from hwquant.files import make_folder, write_bytes
     from hwquant.rtl_templates.ip_core import core_files, core_names
+    from hwquant.rtl_templates.vivado_core import dma_bytes
     from hwquant.sim.core_bench import core_bench
 
     read = load_build(build)
@@ -58,6 +60,11 @@ def core(build: Path, bus: str, name: str | None, output: Path, as_json: bool) -
     files = core_files(read.program, bus, name)
     stem, top = core_names(read.program, bus, name)
     files |= core_bench(read.qgraph, read.program, bus, top, stem)
+    if bus == "axi":
+        (_, frame_bits), (_, word_bits) = read.program.frame_sizes
+        files[f"{stem}_network.json"] = core_description(
+            read.qgraph, read.program, dma_bytes(frame_bits), dma_bytes(word_bits)
+        )
     make_folder(output)
     paths = [output / name for name in files]
     for path, text in zip(paths, files.values()):

@@ -72,7 +72,7 @@ def sqnr_line(measured: Any) -> str:
 
     text = ", ".join(f"{name} {decibels(value)}" for name, value in measured["outputs"].items())
     if measured["worst"] is not None:
-        text += f"; the worst is {measured['worst']['tensor']} with {decibels(measured['worst']['sqnr_db'])}"
+        text += f"; the worst tensor is {measured['worst']['tensor']} with {decibels(measured['worst']['sqnr_db'])}"
     return f"SQNR: {text}; measured on {measured['samples']} samples of the {measured['data']}"
 
 

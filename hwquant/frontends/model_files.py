@@ -156,6 +156,11 @@ def as_onnx_model(source: str | Path | onnx.ModelProto) -> onnx.ModelProto:
 def _kind(path: Path) -> Literal[".onnx", ".pt2", ".tflite"]:
     """Which of the formats a file is of, by the suffix that is usual for it."""
     suffix = path.suffix.lower()
+    if suffix == ".hwq":
+        raise HwquantError(
+            f"{str(path)!r} is an integer network already: compile and evaluate take it; give the model that it was "
+            "made of"
+        )
     if suffix in (".pt", ".pth"):
         raise HwquantError(
             f"{str(path)!r} is a pickle of PyTorch, which hwquant does not load; "

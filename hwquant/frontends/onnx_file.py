@@ -47,9 +47,12 @@ def load(path: Path) -> onnx.ModelProto:
             f"{str(path)!r} is a TensorFlow Lite file, which is no ONNX model; load_model reads it",
             where=str(path),
         )
-    damaged = Damaged(
-        f"{str(path)!r} is not an ONNX model, or is truncated; export or copy it again", path=str(path)
+    hint = (
+        "export or copy it again"
+        if path.suffix.lower() == ".onnx"
+        else "models are .onnx files, .pt2 files of torch.export.save, and .tflite files"
     )
+    damaged = Damaged(f"{str(path)!r} is not an ONNX model, or is truncated; {hint}", path=str(path))
     try:
         model = onnx.load_model_from_string(content)
     except DecodeError:

@@ -299,7 +299,7 @@ def test_a_tool_that_stops_is_quoted_and_its_log_outlives_the_folder(tmp_path, m
 
 def test_temporary_files_of_a_tool_that_dies_stay_in_its_folder(tmp_path):
     with pytest.raises(ToolStopped, match="tool stopped: killed by signal 9 "):
-        tools.run(["sh", "-c", "mktemp > name; kill -9 $$"], tmp_path, "log", "tool")
+        tools.run(["sh", "-c", "mktemp > name; echo Info: going on; kill -9 $$"], tmp_path, "log", "tool")
     assert Path((tmp_path / "name").read_text().strip()).parent == tmp_path
 
 

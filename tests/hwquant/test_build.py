@@ -126,6 +126,8 @@ def test_a_folder_that_is_no_build_is_refused(folder, tmp_path):
         HwquantError, match=r"there is no build folder .*none; make one with: hwquant compile"
     ):
         load_build(tmp_path / "none")
+    with pytest.raises(HwquantError, match=r"net.hwq is a file, and no build folder; make one with"):
+        load_build(folder / "net.hwq")
     (folder / MANIFEST).unlink()
     with pytest.raises(HwquantError, match=r"is no build folder: cannot read manifest\.json"):
         load_build(folder)

@@ -68,6 +68,14 @@ def test_columns_first_and_other_orders_of_bytes_are_read_right(tmp_path, x, sav
     [
         ({"images": np.zeros((1, 1, 4, 4), np.float32)}, "holds images, but no 'x'"),
         (
+            {f"part{number}": np.zeros(1) for number in range(7)},
+            "holds part0, part1, part2, part3, part4 and 2 more, but no 'x'",
+        ),
+        (
+            {"x": np.zeros((2, 1, 4, 4), np.uint8), "y": np.zeros((2, 3))},
+            r"labels must be integers, as y.argmax\(axis=1\) makes of one-hot ones",
+        ),
+        (
             {"x": np.zeros((2, 4, 4), np.float32)},
             r"x has shape \(2, 4, 4\), the network's input 'image' needs \(N, 1, 4, 4\)",
         ),

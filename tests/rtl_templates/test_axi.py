@@ -1,10 +1,10 @@
 """The AXI wrapper against cocotbext-axi, in Icarus."""
 
-import json
 import shutil
 
 import numpy as np
 import pytest
+from hwquant_testing import axi_simulation
 from hwquant_testing.halves import halved
 from hwquant_testing.small_networks import Net, images
 
@@ -17,7 +17,6 @@ from hwquant.program.registers import IDENTITY, VERSION, Register
 from hwquant.rtl_templates.axi import AxiAccelerator
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.verilog import to_verilog
-from hwquant.sim.cocotb_build import environment
 
 pytest.importorskip("cocotbext.axi")
 pytestmark = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
@@ -50,20 +49,8 @@ def built(case, tmp_path_factory):
 
 def build(program, folder):
     """Compile the simulation of a program behind AXI."""
-    from cocotb_tools.runner import get_runner
-
-    source = folder / "hwquant_axi.v"
-    source.write_text(to_verilog(AxiAccelerator(accelerator(program)), "hwquant_axi"))
-    with environment({}):
-        get_runner("icarus").build(
-            sources=[source],
-            hdl_toplevel="hwquant_axi",
-            build_args=["-g2005"],
-            build_dir=folder,
-            timescale=("1ns", "1ps"),
-            log_file=folder / "build.log",
-        )
-    return folder
+    verilog = to_verilog(AxiAccelerator(accelerator(program)), "hwquant_axi")
+    return axi_simulation.build(verilog, "hwquant_axi", folder)
 
 
 @pytest.mark.parametrize("pauses", [0.0, 0.4])
@@ -86,23 +73,7 @@ def test_axi_masters_and_streams_work_with_the_accelerator(case, built, tmp_path
 
 def play(built, tmp_path, scenario, settings):
     """Run one of the scenarios in Icarus."""
-    from cocotb_tools.check_results import get_results
-    from cocotb_tools.runner import get_runner
-
-    log, xml = tmp_path / "simulation.log", tmp_path / "results.xml"
-    with environment({}):
-        get_runner("icarus").test(
-            test_module="hwquant_testing.axi_scenarios",
-            testcase=scenario,
-            hdl_toplevel="hwquant_axi",
-            hdl_toplevel_lang="verilog",
-            build_dir=built,
-            test_dir=tmp_path,
-            results_xml=str(xml),
-            extra_env={"HWQUANT_AXI": json.dumps(settings)},
-            log_file=log,
-        )
-    assert get_results(xml) == (1, 0), log.read_text()[-3000:]
+    axi_simulation.play(built, "hwquant_axi", tmp_path, "axi_scenarios", scenario, settings)
 
 
 @pytest.fixture(scope="module", params=[(2, 2, 32, False), (3, 5, 128, False), (3, 5, 16, True)])

@@ -34,8 +34,9 @@ def test_a_core_is_complete(program, bus):
     files = core_files(program, bus)
     top = f"hwquant_{bus}_{program.checksum:08x}"
     stem = f"hwquant_{bus}"
-    network = [f"{stem}_network.h"] if bus == "wishbone" else []
-    assert list(files) == [f"{stem}.v", *ALONG, *DRIVERS[bus], *network, f"{stem}.core"]
+    own = [f"{stem}_network.h"] if DRIVERS[bus] else []
+    own += [f"{stem}_package.tcl", f"{stem}_design.tcl"] if bus == "axi" else []
+    assert list(files) == [f"{stem}.v", *ALONG, *DRIVERS[bus], *own, f"{stem}.core"]
     verilog, text = files[f"{stem}.v"], files[f"{stem}.core"]
     header = re.search(rf"^module {top}\((.*?)^\);", verilog, re.MULTILINE | re.DOTALL)[1]
     ports = re.findall(r"^  (\w+),?  // (?:in|out), \d+ bits?: \S.*$", header, re.MULTILINE)

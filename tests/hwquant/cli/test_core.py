@@ -4,6 +4,7 @@ import pytest
 from hwquant_testing.small_networks import Net
 
 from hwquant.build import load_build, write_build
+from hwquant.driver.description import core_description
 from hwquant.program.compiler import compile_network
 from hwquant.rtl_templates import ip_core
 from hwquant.sim.core_bench import core_bench
@@ -26,6 +27,8 @@ def test_the_files_of_a_core_are_written(hwquant, build, tmp_path, bus):
     result = hwquant("core", build.folder, "--bus", bus, "-o", tmp_path / "core", "--json").json
     expected = ip_core.core_files(build.program, bus)
     expected |= core_bench(build.qgraph, build.program, bus, result["name"], f"hwquant_{bus}")
+    if bus == "axi":
+        expected["hwquant_axi_network.json"] = core_description(build.qgraph, build.program, 2, 2)
     assert result["files"] == [str(tmp_path / "core" / name) for name in expected]
     assert result["checksum"] == build.program.checksum
     assert {path.name: path.read_text() for path in (tmp_path / "core").iterdir()} == expected

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from hwquant.errors import Damaged, HwquantError
 from hwquant.floating import predict
-from hwquant.frontends import from_onnx, from_torch, load_model
+from hwquant.frontends import as_onnx_model, from_onnx, from_torch, load_model, load_network
 from hwquant.graph import Graph
 
 
@@ -112,6 +112,26 @@ def test_pickles_of_pytorch_are_refused_unopened(tmp_path, suffix):
         HwquantError, match=r"is a pickle of PyTorch, which hwquant does not load; write torch.export"
     ):
         load_model(tmp_path / f"net.{suffix}")
+
+
+def test_files_of_another_step_say_which_command_takes_them(tmp_path):
+    with pytest.raises(HwquantError, match=r"net.hwq' is an integer network already: compile and evaluate"):
+        load_model(tmp_path / "net.hwq")
+    with pytest.raises(HwquantError, match=r"net.hwq' is an integer network already.*give the model"):
+        as_onnx_model(tmp_path / "net.hwq")
+    for name in ("net.pt2", "net.tflite", "net.pth"):
+        with pytest.raises(HwquantError, match=rf"{name}' is no integer network; make one.*hwquant quantize"):
+            load_network(tmp_path / name)
+    with pytest.raises(HwquantError, match=r"is a folder, and no network; give a .hwq file"):
+        load_network(tmp_path)
+    (tmp_path / "net.hwq").write_text("")
+    with pytest.raises(
+        HwquantError, match=r"is a folder, and no network; the network of this build is .*net.hwq"
+    ):
+        load_network(tmp_path)
+    (tmp_path / "train.py").write_text("import torch")
+    with pytest.raises(Damaged, match=r"train.py' is not an ONNX model.*models are .onnx files, .pt2 files"):
+        load_model(tmp_path / "train.py")
 
 
 @pytest.mark.parametrize("name", ["pipe.onnx", "pipe.pt2", "pipe"])

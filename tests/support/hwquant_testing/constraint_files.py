@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -97,36 +98,54 @@ VIVADO = (
 )
 _HARNESS = """
 set out [open [lindex $argv 1] w]
+set script [lindex $argv 0]
+set argv [lrange $argv 2 end]
+set argc [llength $argv]
 proc note {args} {
     set words {}
     foreach word $args {lappend words x[binary encode hex [encoding convertto utf-8 $word]]}
     puts $::out [join $words]
 }
-foreach name {%s} {proc $name args "note $name {*}\\$args; return \\[lindex \\$args end\\]"}
+foreach name {%s} {
+    namespace eval ::[namespace qualifiers $name] {}
+    proc $name args "note $name {*}\\$args; return \\[lindex \\$args end\\]"
+}
+%s
 proc unknown args {note unknown {*}$args}
 trace add variable ::env {array read} {apply {args {note variable {*}$args}}}
 foreach name {exec open socket glob cd file load exit pwd} {
     rename $name {}
     proc $name args "note forbidden $name {*}\\$args"
 }
-source -encoding utf-8 [lindex $argv 0]
+source -encoding utf-8 $script
 close $out
 """
 
 
-def run_tcl(script: str, folder: Path) -> list[Command]:
+def run_tcl(
+    script: str,
+    folder: Path,
+    commands: Sequence[str] = VIVADO,
+    arguments: Sequence[str] = (),
+    prelude: str = "",
+) -> list[Command]:
     """What Tcl does with a script: each command with its arguments, in order; also what it must not do.
 
+    ``commands`` are those of Vivado, of which each gives its last argument; ``prelude`` defines others in their place.
     A command that Vivado has not, one that reaches out of the interpreter, and the environment when it is read are
     noted as "unknown", "forbidden" and "variable". Skips where there is no Tcl.
     """
     tclsh = shutil.which("tclsh")
     if tclsh is None:
         pytest.skip("Tcl is not here: apt install tcl")
-    for name, text in (("harness.tcl", _HARNESS % " ".join(VIVADO)), ("script.tcl", script)):
+    for name, text in (("harness.tcl", _HARNESS % (" ".join(commands), prelude)), ("script.tcl", script)):
         (folder / name).write_text(text, encoding="utf-8")
     done = subprocess.run(
-        [tclsh, "harness.tcl", "script.tcl", "noted"], cwd=folder, capture_output=True, text=True, check=False
+        [tclsh, "harness.tcl", "script.tcl", "noted", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done.stderr
     lines = (folder / "noted").read_text(encoding="ascii").splitlines()
