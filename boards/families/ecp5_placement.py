@@ -1,10 +1,9 @@
 """ECP5: the array's multipliers lie as the array does, where it takes most of the device's.
 
 Place and route puts each multiplier where one is free. Of an array that takes most of them, many are then at the other
-end of the device from what adds their products, and routing takes hours or does not end. Here four neighbours of the
-array share a DSP block, and blocks follow each other across the device as their elements do in the array: those of one
-array in squares, column after column; those of several in wavefronts, all that are as far from the corners where
-weights and activations enter, so that arrays lie above each other and share the way of their weights.
+end of the device from what adds their products, and routing takes hours or does not end. Here four multipliers that are
+neighbours in the array share a DSP block, and blocks follow each other across the device as their elements do in the
+array: column after column, one array after the other.
 
 A block has four clock enables, and its multipliers need one for each moment at which weights become active, which is
 that of an anti-diagonal of the array: a square of four elements needs three, four of a row or column need too many.
@@ -15,7 +14,6 @@ Source of the positions: Project Trellis' database, tiles MIB_DSP0; of the names
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 MULTIPLIER = "MULT18X18D"
@@ -78,10 +76,10 @@ class _Element:
     row: int
     column: int
 
-    def distance(self, other: "_Element") -> tuple[int, int]:
-        """How far away another one is: those in a square come first."""
+    def distance(self, other: "_Element") -> tuple[bool, int, int]:
+        """How far away another one is: those in a square come first, those of another array last."""
         down, across = abs(self.row - other.row), abs(self.column - other.column)
-        return max(down, across), down + across
+        return self.array != other.array, max(down, across), down + across
 
 
 def place(module: Cell, device: str) -> None:
@@ -105,8 +103,7 @@ def place(module: Cell, device: str) -> None:
     if len(elements) <= COMPLETE * len(PLACES) * len(blocks.places):
         return
     enables = {element: _enables(cells[name]) for element, name in elements.items()}
-    squares = [] if len({item.array for item in elements}) > 1 else _squares(enables)
-    groups = min([*squares, _wavefronts(enables)], key=len)
+    groups = _squares(enables)
     others = -(-(len(cells) - len(elements)) // len(PLACES))
     if len(groups) + others > len(blocks.places):
         return
@@ -122,24 +119,24 @@ def _enables(cell: Cell) -> frozenset[object]:
     return frozenset(bit for n in range(ENABLES) for bit in connections.get(f"CE{n}", ()) if bit != "x")
 
 
-def _squares(enables: Mapping[_Element, frozenset[object]]) -> list[list[list[_Element]]]:
-    """Groups of an array in squares of four, column after column of these: one way for each corner to begin at."""
-    result = []
-    for right, down, by_rows in product((1, -1), (1, -1), (False, True)):
+def _squares(enables: Mapping[_Element, frozenset[object]]) -> list[list[_Element]]:
+    """Groups in squares of four, column after column of these, and others where these leave elements over."""
+    groups = _nearest(
+        sorted(
+            enables, key=lambda item: (item.array, item.column // 2, item.row // 2, item.column, item.row)
+        ),
+        enables,
+    )
+    over = [element for group in groups if len(group) < len(PLACES) for element in group]
+    full = [group for group in groups if len(group) == len(PLACES)]
+    if over:
+        full.sort(key=lambda group: group[0].distance(over[-1]), reverse=True)
+    while len(mended := _diagonals(over, enables)) > -(-len(over) // len(PLACES)) and full:
+        over += full.pop()
+    return sorted(full + mended, key=lambda group: (group[0].array, group[0].column // 2, group[0].row // 2))
 
-        def order(
-            item: _Element, signs: tuple[int, int] = (right, down), by_rows: bool = by_rows
-        ) -> list[int]:
-            place = [signs[0] * (item.column // 2), signs[1] * (item.row // 2)]
-            place = place[::-1] if by_rows else place
-            return [*place, signs[0] * item.column, signs[1] * item.row]
 
-        groups = _grouped(sorted(enables, key=order), enables)
-        result.append(sorted(groups, key=lambda group: (group[0].column // 2, group[0].row // 2)))
-    return result
-
-
-def _grouped(
+def _nearest(
     order: Sequence[_Element], enables: Mapping[_Element, frozenset[object]]
 ) -> list[list[_Element]]:
     """Groups that share a block: each the first element that is left and the nearest with which it may."""
@@ -154,10 +151,12 @@ def _grouped(
     return groups
 
 
-def _wavefronts(enables: Mapping[_Element, frozenset[object]]) -> list[list[_Element]]:
-    """Groups of arrays, one anti-diagonal of all of them after the other."""
+def _diagonals(
+    elements: Sequence[_Element], enables: Mapping[_Element, frozenset[object]]
+) -> list[list[_Element]]:
+    """Groups that share a block: one anti-diagonal after the other, where neighbours need few enables."""
     groups: list[list[_Element]] = []
-    for element in sorted(enables, key=lambda item: (item.row + item.column, item.array, item.row)):
+    for element in sorted(elements, key=lambda item: (item.row + item.column, item.array, item.row)):
         if groups and _share([*groups[-1], element], enables):
             groups[-1].append(element)
         else:

@@ -56,11 +56,19 @@ def test_a_full_array_takes_all_blocks(rows, columns):
     assert len(placed(array(rows, columns, 156), "lfe5u-85f")) == 156
 
 
-def test_arrays_lie_above_each_other():
-    bels = placed(array(16, 16, 78, "a0.") | array(16, 16, 78, "a1."), "lfe5u-85f")
+@pytest.mark.parametrize(("arrays", "rows", "columns"), [(2, 16, 16), (4, 8, 8)])
+def test_arrays_lie_beside_each_other(arrays, rows, columns):
+    cells = {}
+    for n in range(arrays):
+        cells |= array(rows, columns, 156 // arrays, f"array{n}.")
+    bels = placed(cells, "lfe5u-85f")
     assert len(bels) == 156
-    x = {name: int(BEL.fullmatch(bel)[1]) for name, bel in bels.items()}
-    assert max(abs(at - x["a1" + name[2:]]) for name, at in x.items() if name.startswith("a0")) <= 18
+    middles = []
+    for n in range(arrays):
+        x = [int(BEL.match(bel)[1]) for name, bel in bels.items() if name.startswith(f"array{n}.")]
+        assert max(x) - min(x) <= 60
+        middles.append(sum(x) / len(x))
+    assert middles == sorted(middles)
 
 
 def test_neighbours_are_near_each_other():
