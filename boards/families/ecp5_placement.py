@@ -23,7 +23,7 @@ ENABLES = 4
 """Clock enables of a block."""
 PLACES = ((0, 0), (1, 1), (4, 4), (5, 5))
 """The multipliers of a block: columns to the right of its first, and number in the name."""
-COMPLETE = 0.5
+MOST = 0.5
 """Share of the device's multipliers from which on an array's are placed: fewer find places on their own."""
 
 Cell = dict[str, Any]
@@ -100,7 +100,7 @@ def place(module: Cell, device: str) -> None:
         if found := ELEMENT.match(name):
             elements[_Element(found["array"], int(found["row"]), int(found["column"]))] = name
     blocks = DEVICES[device]
-    if len(elements) <= COMPLETE * len(PLACES) * len(blocks.places):
+    if len(elements) <= MOST * len(PLACES) * len(blocks.places):
         return
     enables = {element: _enables(cells[name]) for element, name in elements.items()}
     groups = _squares(enables)

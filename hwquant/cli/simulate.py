@@ -196,6 +196,10 @@ def simulate(
     if device is not None:
         content["netlist"] = device.name
         text[0] = f"netlist for {device.name}: {text[0]}"
+    anew = find_simulator(simulator).verilog and loaded.program.config.external_bits > 0
+    content["verilog_made_anew"] = anew
+    if anew:
+        text.append("the Verilog was made anew, with a memory beside it: the build's own has none")
     if path is not None:
         content["waves"] = str(path)
         text.append(f"wrote {path}")

@@ -46,7 +46,9 @@ def placed(cells, device):
     return bels
 
 
-@pytest.mark.parametrize("device", BLOCKS)
+@pytest.mark.parametrize(
+    "device", sorted({item.name for item in DEVICES.values() if item.family.name == "ecp5"})
+)
 def test_the_table_has_every_multiplier_of_the_device(device):
     assert 4 * len(BLOCKS[device].places) == DEVICES[device].multipliers
 

@@ -162,7 +162,7 @@ def test_external_memory_is_simulated_beside_the_accelerator(hwquant, tmp_path):
     np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).normal(size=(2, 2, 6, 6)).astype(np.float32))
     arguments = ("simulate", build, "-d", tmp_path / "data.npz", "--layers", "--simulator", "icarus")
     result = hwquant(*arguments, "--json").json
-    assert (result["samples"], result["mismatches"]) == (2, 0)
+    assert (result["samples"], result["mismatches"], result["verilog_made_anew"]) == (2, 0, True)
     assert result["cycles"] == timing(program).cycles
     hwquant(*arguments, "--netlist", "gw1n-9").fails("has external memory, which netlists have not")
 
