@@ -131,7 +131,6 @@ class LinkExecutor(Component):
             self.frames.payload.data.eq(Cat(state.low, request.data)[-8 * self.frame_bytes :]),
             self.frames.payload.last.eq(request.last & (state.opcode == _code(Request.LAST))),
         ]
-        # The latest request is compared with others long after: the states that execute one only say so.
         m.d.sync += state.executed.eq(0)
         with m.If(state.executed):
             m.d.sync += state.latest.eq(state.current)

@@ -31,7 +31,7 @@ class ExecutorState:
         self.opcode = Signal(8, reset_less=True)
         self.current = Signal(numbers, reset_less=True)  # number of the request that is here
         self.latest = Signal(numbers)  # number of the latest request that was executed
-        self.executed = Signal()  # in the cycle before: it becomes the latest
+        self.executed = Signal()  # in the cycle before: it becomes the latest, which is compared long after
         self.origin = Signal(numbers, reset_less=True)  # number of the request that opened the session
         self.ended = Signal(reset_less=True)  # the request's last byte was taken
         # What the number says: the expected one, one of those that are kept, the number of an OPEN that comes late.
