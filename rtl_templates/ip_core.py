@@ -1,7 +1,6 @@
 """The accelerator as a core for a system of one's own: Verilog, and the files by which tools and software find it."""
 
 import re
-from pathlib import Path
 
 from amaranth.lib.wiring import Component
 
@@ -15,7 +14,7 @@ from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.identifiers import module_name
 from hwquant.rtl_templates.port_list import port_list, with_port_list
 from hwquant.rtl_templates.verilog import to_verilog
-from hwquant.rtl_templates.vivado_core import dma_bytes, vivado_scripts
+from hwquant.rtl_templates.vivado_core import IP, dma_bytes, vivado_scripts
 from hwquant.rtl_templates.wishbone import WishboneAccelerator
 
 BUSES = {
@@ -25,11 +24,8 @@ BUSES = {
 }
 """What surrounds the accelerator, by name, and what that is."""
 
-IP = Path(__file__).with_name("ip")
-"""Folder of the files that go along with a core as they are."""
-
 ALONG = ("registers.rdl", "registers.h", "registers.md", "lint.vlt")
-"""Those that go along with every core."""
+"""Files that go along with every core as they are."""
 
 DRIVERS = {
     "axi": ("hwquant_core.h", "hwquant_dma.h", "hwquant_dma.c", "hwquant_pynq.py"),
@@ -53,6 +49,7 @@ static const struct hwquant_network {top}_network = {{
     .beat_bytes = {beat_bytes}u,
     .words = {words}u,
     .word_bytes = {word_bytes}u,
+    .memory_bytes = {memory_bytes}u,
 }};
 
 #endif
@@ -166,4 +163,5 @@ def _network(program: Program, bus: str, top: str) -> str:
         beat_bytes=size(beat),
         words=words,
         word_bytes=size(word),
+        memory_bytes=program.config.external_bytes,
     )

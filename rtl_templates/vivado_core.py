@@ -11,15 +11,42 @@ from hwquant.link.protocol import word_bytes
 from hwquant.program.program import Program
 
 IP = Path(__file__).with_name("ip")
-"""Folder of the files that scripts are made of."""
+"""Folder of the files that go along with a core, and that scripts are made of."""
 
 LEAST_LENGTH_BITS = 14
 """Bits in which AXI DMA counts the bytes of a transfer, unless more are asked for."""
+
+MOST_LENGTH_BITS = 26
+"""Most of these."""
+
+LEAST_MEMORY_BITS = 32
+"""Width of the narrowest port that SmartConnect takes."""
 
 
 def dma_bytes(bits: int) -> int:
     """Bytes that a beat of a stream takes in memory: streams of AXI DMA have a power of two of them."""
     return 1 << (word_bytes(bits) - 1).bit_length()
+
+
+def transfer_bytes(program: Program) -> int:
+    """Bytes of a program's longest transfer: of a frame, or of a result."""
+    return max(number * dma_bytes(bits) for number, bits in program.frame_sizes)
+
+
+def no_overlay(program: Program) -> str | None:
+    """Say why no overlay with AXI DMA and SmartConnect can be made of a program's core, and what can; else None."""
+    width, longest = program.config.external_bits, transfer_bytes(program)
+    if 0 < width < LEAST_MEMORY_BITS:
+        return (
+            f"SmartConnect takes no port to external memory of {width} bits; compile with --external "
+            f"axi{LEAST_MEMORY_BITS} or wider, or put the packaged IP into a block design of your own"
+        )
+    if longest.bit_length() > MOST_LENGTH_BITS:
+        return (
+            f"AXI DMA moves {(1 << MOST_LENGTH_BITS) - 1} bytes at a time, a frame or a result has {longest}; take "
+            "smaller inputs, or put the packaged IP behind another DMA"
+        )
+    return None
 
 
 def vivado_scripts(program: Program, top: str, stem: str) -> dict[str, str]:
@@ -37,9 +64,10 @@ def vivado_scripts(program: Program, top: str, stem: str) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Contents by file name: a script that packages the core, and one that makes a block design and its bitstream.
+        Contents by file name: a script that packages the core and, unless :func:`no_overlay` says why not, one that
+        makes a block design and its bitstream.
     """
-    (beats, frame_bits), (words, word_bits) = program.frame_sizes
+    (_, frame_bits), (_, word_bits) = program.frame_sizes
     frame, result = dma_bytes(frame_bits), dma_bytes(word_bits)
     outside = program.config.external_bits > 0
     narrow, widen = frame != word_bytes(frame_bits), result != word_bytes(word_bits)
@@ -66,7 +94,7 @@ def vivado_scripts(program: Program, top: str, stem: str) -> dict[str, str]:
         "REVISION": program.checksum & 0x7FFFFFFF,
         "BUSES": " ".join(["s_axi", "s_axis", "m_axis", *(["m_axi"] if outside else [])]),
         "MEMORY_NAMED": ", m_axi" if outside else "",
-        "LENGTH_BITS": max(LEAST_LENGTH_BITS, max(beats * frame, words * result).bit_length()),
+        "LENGTH_BITS": max(LEAST_LENGTH_BITS, transfer_bytes(program).bit_length()),
         "FRAME_BITS": 8 * frame,
         "FRAME_MEMORY_BITS": max(32, 8 * frame),
         "RESULT_BITS": 8 * result,
@@ -84,7 +112,7 @@ def vivado_scripts(program: Program, top: str, stem: str) -> dict[str, str]:
             lambda match: str(values[match[1]]),
             (IP / f"{kind}.tcl").read_text(encoding="utf-8"),
         )
-        for kind in ("package", "design")
+        for kind in (("package",) if no_overlay(program) else ("package", "design"))
     }
 
 

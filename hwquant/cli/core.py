@@ -48,11 +48,12 @@ def core(build: Path, bus: str, name: str | None, output: Path, as_json: bool) -
     Verilog, and beside it a testbench that checks itself, the registers (SystemRDL, C, Markdown), a C driver, and
     what FuseSoC, LiteX or Vivado need.
     """
+    from hwquant.advice import Advice
     from hwquant.build import check_outside, load_build
     from hwquant.driver.description import core_description
     from hwquant.files import make_folder, write_bytes
     from hwquant.rtl_templates.ip_core import core_files, core_names
-    from hwquant.rtl_templates.vivado_core import dma_bytes
+    from hwquant.rtl_templates.vivado_core import dma_bytes, no_overlay
     from hwquant.sim.core_bench import core_bench
 
     read = load_build(build)
@@ -60,11 +61,15 @@ def core(build: Path, bus: str, name: str | None, output: Path, as_json: bool) -
     files = core_files(read.program, bus, name)
     stem, top = core_names(read.program, bus, name)
     files |= core_bench(read.qgraph, read.program, bus, top, stem)
+    advice = []
     if bus == "axi":
         (_, frame_bits), (_, word_bits) = read.program.frame_sizes
         files[f"{stem}_network.json"] = core_description(
             read.qgraph, read.program, dma_bytes(frame_bits), dma_bytes(word_bits)
         )
+        if reason := no_overlay(read.program):
+            script = f"{stem}_design.tcl"
+            advice.append(Advice("no_overlay", script, f"{script} is left out: {reason}"))
     make_folder(output)
     paths = [output / name for name in files]
     for path, text in zip(paths, files.values()):
@@ -75,4 +80,4 @@ def core(build: Path, bus: str, name: str | None, output: Path, as_json: bool) -
         "files": [str(path) for path in paths],
         "checksum": read.program.checksum,
     }
-    emit(as_json, result, *(f"wrote {path}" for path in paths))
+    emit(as_json, result, *(f"wrote {path}" for path in paths), advice=advice)

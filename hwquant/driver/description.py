@@ -77,7 +77,6 @@ def core_description(qgraph: QGraph, program: Program, beat_bytes: int, word_byt
                 "words": _table(flat if output.order is None else flat[:, output.order]),
             }
         )
-    memory = config.external_bits // 8 << config.external_address_bits if config.external_bits else 0
     description = {
         "identity": IDENTITY,
         "version": VERSION,
@@ -89,7 +88,7 @@ def core_description(qgraph: QGraph, program: Program, beat_bytes: int, word_byt
         "beat_bytes": beat_bytes,
         "words": words,
         "word_bytes": word_bytes,
-        "memory_bytes": memory,
+        "memory_bytes": config.external_bytes,
         "constants": constants,
         "inputs": inputs,
         "outputs": outputs,

@@ -145,6 +145,11 @@ class ArrayConfig(ArrayShape):
         return self.external_bits or self.columns * self.slot_bits
 
     @property
+    def external_bytes(self) -> int:
+        """Bytes of external memory that addresses reach: the image, and behind it what the accelerator stores."""
+        return self.external_bits // 8 << self.external_address_bits if self.external_bits else 0
+
+    @property
     def count_bits(self) -> int:
         """Width of the number of pixels that a tile streams for a block."""
         return index_bits(self.block_steps + 1)

@@ -21,6 +21,7 @@ struct hwquant_network {
     uint32_t identity, version, checksum; /* what the registers of these names must say */
     uint32_t beats, beat_bytes;           /* of an input frame, as software gives it */
     uint32_t words, word_bytes;           /* of a result, likewise */
+    uint64_t memory_bytes;                /* of external memory that belong to the core; 0 where it has none */
 };
 
 #endif

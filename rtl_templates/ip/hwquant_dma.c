@@ -26,6 +26,15 @@ static void hwquant_invalidate(uint8_t *data, size_t bytes) {
 }
 #endif
 
+#ifndef HWQUANT_BARRIER
+/* Keeps the compiler from moving accesses of memory over those of registers, where it is one that can be told so. */
+static void hwquant_barrier(void) {
+#ifdef __GNUC__
+    __asm__ volatile("" ::: "memory");
+#endif
+}
+#endif
+
 size_t hwquant_dma_frame_bytes(const struct hwquant_dma *core) {
     return (size_t)core->network->beats * core->network->beat_bytes;
 }
@@ -35,7 +44,9 @@ size_t hwquant_dma_result_bytes(const struct hwquant_dma *core) {
 }
 
 /* Check that the core has the program that is expected, and reset the DMA. Nothing may be under way: after an inference
-   that did not end with HWQUANT_OK, reset the core before. */
+   that did not end with HWQUANT_OK, reset the core before. It has no register for that: load the bitstream again, or
+   reset the programmable logic. On Zynq-7000 that is a 1, then a 0, in bit 0 of FPGA_RST_CTRL (0xf8000240), after
+   SLCR_UNLOCK (0xf8000008) was written 0xdf0d; it resets all that FCLK_RESET0_N does, MEMORY of the core as well. */
 enum hwquant_status hwquant_dma_open(const struct hwquant_dma *core) {
     const struct hwquant_network *network = core->network;
     uint32_t left;
@@ -53,9 +64,11 @@ enum hwquant_status hwquant_dma_open(const struct hwquant_dma *core) {
     return HWQUANT_OK;
 }
 
-/* Say where the contents of external.bin are, at a page of 4 KiB: before the first frame, for a core with external
-   memory. */
+/* Say where the core's external memory begins, as the core's port sees it: before the first frame, for a core that has
+   such. It is network->memory_bytes from a page of 4 KiB on. The contents of external.bin come first, and are to be
+   there, written back from caches; the core stores behind them, so nothing else may lie there, or be cached. */
 void hwquant_dma_memory(const struct hwquant_dma *core, uint32_t address) {
+    hwquant_barrier();
     hwquant_write(ADDRESS(core, MEMORY), address);
 }
 
@@ -74,6 +87,7 @@ enum hwquant_status hwquant_dma_infer(const struct hwquant_dma *core, const uint
     uint32_t left, status;
     hwquant_flush(frame, hwquant_dma_frame_bytes(core));
     hwquant_invalidate(result, hwquant_dma_result_bytes(core));
+    hwquant_barrier();
     transfer(core->dma + FROM_CORE, (uintptr_t)result, hwquant_dma_result_bytes(core));
     transfer(core->dma + TO_CORE, (uintptr_t)frame, hwquant_dma_frame_bytes(core));
     for (left = core->patience; left > 0; left--) {
@@ -81,6 +95,7 @@ enum hwquant_status hwquant_dma_infer(const struct hwquant_dma *core, const uint
         if ((status | hwquant_read(core->dma + TO_CORE + STATUS)) & ERRORS)
             return HWQUANT_DMA_ERROR;
         if (status & IDLE) {
+            hwquant_barrier();
             hwquant_invalidate(result, hwquant_dma_result_bytes(core));
             return HWQUANT_OK;
         }

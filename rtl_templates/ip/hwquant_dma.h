@@ -7,8 +7,15 @@
  *     if (status == HWQUANT_OK)
  *         status = hwquant_dma_infer(&core, frame, result);
  *
- * Frames and results are aligned to a beat, and lie in memory that the DMA sees as the processor does: uncached, or
- * behind a coherent port, or with HWQUANT_CACHE defined and the two functions below supplied.
+ * A pointer to a frame or a result goes to the DMA as it is: it must be the address at which the DMA sees that memory.
+ * Those of a process of Linux are not, and the DMA would overwrite memory of others; hwquant_pynq.py is for Linux. It
+ * is a multiple of 4 bytes, and of beat_bytes or, for a result, word_bytes: the DMA of NAME_design.tcl does not realign.
+ *
+ * That memory is uncached, or behind a coherent port, or HWQUANT_CACHE is defined and its two functions below are
+ * supplied. Then a result owns whole cache lines: it begins with one, and nothing else is in its last one.
+ *
+ * A processor that may reorder accesses of memory with those of registers, such as a Cortex-A, needs HWQUANT_BARRIER, and
+ * the function below; without it, compilers with GNU's asm are kept from reordering, and nothing else is.
  */
 #ifndef HWQUANT_DMA_H
 #define HWQUANT_DMA_H
@@ -38,9 +45,14 @@ void hwquant_write(uintptr_t address, uint32_t value);
 #endif
 
 #ifdef HWQUANT_CACHE
-/* Write what the cache has of a frame to memory, and forget what it has of a result. */
+/* Write what the cache has of a frame to memory, and forget what it has of a result; both are complete on return. */
 void hwquant_flush(const uint8_t *data, size_t bytes);
 void hwquant_invalidate(uint8_t *data, size_t bytes);
+#endif
+
+#ifdef HWQUANT_BARRIER
+/* Complete all accesses before it, of memory and registers, before any that follows: on Arm, a DSB. */
+void hwquant_barrier(void);
 #endif
 
 #endif

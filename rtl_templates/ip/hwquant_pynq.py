@@ -28,6 +28,8 @@ import pynq
 
 IDENTITY, VERSION, CHECKSUM, STATUS, CYCLES, MEMORY = 0x00, 0x04, 0x08, 0x10, 0x14, 0x34
 """Addresses of registers, from ``registers.rdl``."""
+SEND_STATUS, RECEIVE_STATUS = 0x04, 0x34
+"""Addresses of AXI DMA's status registers (AMD, PG021)."""
 
 
 class HwquantCore:
@@ -103,7 +105,7 @@ class HwquantCore:
         ValueError
             An input is missing, has another shape, or holds NaN or infinity.
         RuntimeError
-            A result did not come in time, or the core has stopped.
+            The DMA met an error, a result did not come in time, or the core has stopped.
         """
         inputs = self.network["inputs"]
         if not isinstance(x, Mapping):
@@ -164,6 +166,17 @@ class HwquantCore:
         send.transfer(self._frame)
         deadline = time.monotonic() + self._patience
         while not (send.idle and receive.idle):
+            # An error halts its channel, which is not idle ever after.
+            for channel, what, address in (
+                (send, "read the frame", SEND_STATUS),
+                (receive, "wrote the result", RECEIVE_STATUS),
+            ):
+                if channel.error:
+                    raise RuntimeError(
+                        f"the DMA met an error when it {what}: its status is {self._dma.read(address):#x} (bit 4: a "
+                        "result longer than is expected, 5: memory has refused, 6: no memory at the address); load "
+                        "the overlay again, with the description of the same hwquant core"
+                    )
             if time.monotonic() > deadline:
                 status = self._registers.read(STATUS)
                 raise RuntimeError(

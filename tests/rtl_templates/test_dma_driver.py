@@ -38,6 +38,36 @@ struct hwquant_network *network(void) {
     return &copy;
 }
 """
+ORDER = """\
+#include <stdio.h>
+
+#include "hwquant_dma.h"
+
+static uint8_t data[20];
+uint32_t hwquant_read(uintptr_t address) {
+    printf("read %u\\n", (unsigned)address);
+    return address >= 4096 ? 2 : 0;
+}
+void hwquant_write(uintptr_t address, uint32_t value) {
+    (void)value;
+    printf("write %u\\n", (unsigned)address);
+}
+void hwquant_flush(const uint8_t *from, size_t bytes) {
+    printf("flush %d %u\\n", (int)(from - data), (unsigned)bytes);
+}
+void hwquant_invalidate(uint8_t *from, size_t bytes) {
+    printf("invalidate %d %u\\n", (int)(from - data), (unsigned)bytes);
+}
+void hwquant_barrier(void) { puts("barrier"); }
+int main(void) {
+    static const struct hwquant_network network = {.beats = 3, .beat_bytes = 2, .words = 3, .word_bytes = 4};
+    const struct hwquant_dma core = {.registers = 0, .dma = 4096, .network = &network, .patience = 1};
+    int status = hwquant_dma_infer(&core, data, data + 8);
+    puts("memory");
+    hwquant_dma_memory(&core, 0);
+    return status;
+}
+"""
 
 
 @pytest.fixture(scope="module", params=[(2, 3), (5, 5)])
@@ -119,16 +149,29 @@ def test_the_driver_compiles_without_a_library_for_a_bus_in_memory(tmp_path):
     assert set(re.findall(r"U (\w+)", symbols.stdout)) <= {"_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
 
 
-def test_caches_are_whose_memory_is_not_coherent(tmp_path):
-    command = [
-        "gcc",
-        *STRICT,
-        "-DHWQUANT_CACHE",
-        "-c",
-        str(IP / "hwquant_dma.c"),
-        "-o",
-        str(tmp_path / "d.o"),
-    ]
-    subprocess.run(command, check=True)
-    symbols = subprocess.run(["nm", "-u", tmp_path / "d.o"], capture_output=True, text=True, check=True)
-    assert {"hwquant_flush", "hwquant_invalidate"} <= set(re.findall(r"U (\w+)", symbols.stdout))
+@pytest.mark.parametrize("hook", ["CACHE", "BARRIER"])
+def test_hooks_are_for_the_program_to_supply(tmp_path, hook):
+    source, compiled = str(IP / "hwquant_dma.c"), str(tmp_path / "driver.o")
+    subprocess.run(["gcc", *STRICT, f"-DHWQUANT_{hook}", "-c", source, "-o", compiled], check=True)
+    symbols = subprocess.run(["nm", "-u", compiled], capture_output=True, text=True, check=True)
+    names = {"CACHE": {"hwquant_flush", "hwquant_invalidate"}, "BARRIER": {"hwquant_barrier"}}
+    assert set(re.findall(r"U (hwquant\w+)", symbols.stdout)) == names[hook]
+
+
+def test_memory_and_registers_are_accessed_in_order(tmp_path):
+    """Caches are written back before a barrier, and that is before lengths; the result is forgotten after IDLE.
+
+    Registers of the core are at 0, the DMA's at 4096; every channel is idle.
+    """
+    (tmp_path / "order.c").write_text(ORDER)
+    hooks = [f"-DHWQUANT_{hook}" for hook in ("BUS", "CACHE", "BARRIER")]
+    sources = [str(IP / "hwquant_dma.c"), "order.c", "-I", str(IP)]
+    subprocess.run(["gcc", *STRICT[:-1], *hooks, *sources, "-o", "order"], cwd=tmp_path, check=True)
+    done = subprocess.run([tmp_path / "order"], capture_output=True, text=True, check=True)
+    before, idle, after = done.stdout.partition("read 4148\n")
+    assert idle
+    lines = before.splitlines()
+    barrier, length = lines.index("barrier"), lines.index("write 4184")
+    assert {"flush 0 6", "invalidate 8 12"} == {line for line in lines[:barrier] if line[0] in "fi"}
+    assert barrier < length < lines.index("write 4136")
+    assert after.splitlines() == ["read 4100", "barrier", "invalidate 8 12", "memory", "barrier", "write 52"]

@@ -1,5 +1,6 @@
 """Cores: their Verilog has the ports of the bus, and the FuseSoC file names what is there."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -8,8 +9,10 @@ import pytest
 from hwquant_testing.small_networks import Net
 
 from hwquant.boards.tools import yosys
+from hwquant.driver.description import core_description
 from hwquant.errors import HwquantError
 from hwquant.program.compiler import compile_network
+from hwquant.program.external import ExternalMemory
 from hwquant.rtl_templates.ip_core import ALONG, BUSES, DRIVERS, core_files
 
 yaml = pytest.importorskip("yaml")
@@ -112,6 +115,26 @@ def test_a_name_that_is_a_value_of_yaml_stays_a_text(program, name):
 def test_what_cannot_name_a_module_is_refused(program, name):
     with pytest.raises(HwquantError, match="cannot name a Verilog module"):
         core_files(program, "axi", name)
+
+
+@pytest.mark.parametrize("bus", ["axi", "wishbone"])
+def test_a_core_without_external_memory_needs_none(program, bus):
+    assert "    .memory_bytes = 0u,\n" in core_files(program, bus, "net")["net_network.h"]
+
+
+def test_software_reserves_what_the_core_loads_and_stores():
+    """Bands of the activations lie behind the image of the file."""
+    net = Net(x=(2, 16, 16))
+    net.conv(net.conv("x", 3, (3, 3)), 6)
+    network = net.build()
+    limits = {"activation_depth": 128, "weight_depth": 8, "parameter_depth": 8}
+    program = compile_network(network, (4, 4), external=ExternalMemory(32), limits=limits)
+    header = core_files(program, "axi", "net")["net_network.h"]
+    size = int(re.search(r"\.memory_bytes = (\d+)u,", header)[1])
+    assert size == json.loads(core_description(network, program, 4, 4))["memory_bytes"]
+    assert size == 4 << program.config.external_address_bits
+    assert program.config.half_depth
+    assert size > program.external_image.nbytes
 
 
 def test_an_unknown_bus_is_an_error(program):

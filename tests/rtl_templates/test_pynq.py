@@ -101,7 +101,7 @@ def samples(network, count):
     return {item.name: rng.normal(0, 90, (count, *item.shape)) for item in network.inputs}
 
 
-def use(built, folder, x, pauses=0.0, patience=100.0, changes=None):
+def use(built, folder, x, pauses=0.0, patience=100.0, changes=None, unreachable=None):
     """Run the driver on samples; gives its outputs, or the text of its error."""
     for name in ("hwquant_pynq.py", "net_network.json", "external.bin"):
         if (built / name).exists():
@@ -109,7 +109,7 @@ def use(built, folder, x, pauses=0.0, patience=100.0, changes=None):
     description = json.loads((folder / "net_network.json").read_text())
     (folder / "net_network.json").write_text(json.dumps(description | (changes or {})))
     np.savez(folder / "x.npz", **x)
-    settings = {"folder": str(folder), "pauses": pauses, "patience": patience}
+    settings = {"folder": str(folder), "pauses": pauses, "patience": patience, "unreachable": unreachable}
     axi_simulation.play(built, "net", folder, "dma_scenarios", "pynq", settings)
     if (folder / "error").exists():
         return (folder / "error").read_text()
@@ -166,6 +166,21 @@ def test_a_result_that_does_not_come_is_an_error(narrow, tmp_path):
     changes["frame"] = base64.b64encode(zlib.compress(fewer.tobytes())).decode()
     message = use(built, tmp_path, samples(network, 1), patience=0.2, changes=changes)
     assert re.search("no result came in 0.2 s: STATUS is 0x101 ", message)
+
+
+@pytest.mark.parametrize(
+    ("changes", "unreachable", "message"),
+    [
+        ({"words": 11}, None, "when it wrote the result: its status is 0x10 "),
+        ({}, 0x1000, "when it read the frame: its status is 0x40 "),
+        ({}, 0x2000, "when it wrote the result: its status is 0x40 "),
+    ],
+)
+def test_an_error_of_the_dma_is_not_waited_for(narrow, tmp_path, changes, unreachable, message):
+    """A result that is longer than is expected; a frame and a result where the DMA sees no memory."""
+    network, built = narrow
+    found = use(built, tmp_path, samples(network, 1), changes=changes, unreachable=unreachable)
+    assert re.match(f"the DMA met an error {message}.*; load the overlay again", found)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from hwquant_testing.small_networks import Net
 
 from hwquant.program.compiler import compile_network
 from hwquant.program.external import ExternalMemory
+from hwquant.program.program import Program
 from hwquant.rtl_templates.ip_core import core_files
-from hwquant.rtl_templates.vivado_core import dma_bytes, vivado_scripts
+from hwquant.rtl_templates.vivado_core import dma_bytes, no_overlay, vivado_scripts
 
 COMMANDS = (
     *("create_project", "close_project", "current_project", "add_files", "current_fileset", "set_property"),
@@ -175,6 +176,30 @@ def test_the_packaging_script_works_alone(tmp_path):
     told = run_tcl(files["net_package.tcl"], tmp_path, COMMANDS, ("xc7a35tcpg236-1",), MET)
     assert told[0] == ("create_project", "-force", "package", "vivado/package", "-part", "xc7a35tcpg236-1")
     assert told[-1] == ("close_project",)
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+def test_no_design_is_made_with_a_port_that_smartconnect_does_not_take(bits):
+    limits = {"weight_depth": 8, "parameter_depth": 8}
+    program = compile_network(network(), (4, 4), external=ExternalMemory(bits), limits=limits)
+    scripts = vivado_scripts(program, "net", "net")
+    assert ("net_design.tcl" in scripts) == (bits == 32)
+    assert "net_package.tcl" in scripts
+    if bits == 16:
+        assert "no port to external memory of 16 bits; compile with --external axi32" in no_overlay(program)
+    else:
+        assert no_overlay(program) is None
+
+
+@pytest.mark.parametrize("sizes", [((1 << 25, 16), (1, 8)), ((1, 8), (1 << 24, 24))], ids=["frame", "result"])
+def test_no_design_is_made_for_transfers_that_axi_dma_cannot_count(monkeypatch, sizes):
+    program = compile_network(network(), (4, 4))
+    monkeypatch.setattr(Program, "frame_sizes", sizes)
+    assert list(vivado_scripts(program, "net", "net")) == ["net_package.tcl"]
+    assert "moves 67108863 bytes at a time, a frame or a result has 67108864; take" in no_overlay(program)
+    monkeypatch.setattr(Program, "frame_sizes", tuple((max(1, count - 1), bits) for count, bits in sizes))
+    assert no_overlay(program) is None
+    assert "c_sg_length_width 26\n" in vivado_scripts(program, "net", "net")["net_design.tcl"]
 
 
 @pytest.mark.parametrize(("bits", "size"), [(1, 1), (8, 1), (9, 2), (24, 4), (32, 4), (40, 8), (256, 32)])

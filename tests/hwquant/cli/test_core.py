@@ -6,6 +6,7 @@ from hwquant_testing.small_networks import Net
 from hwquant.build import load_build, write_build
 from hwquant.driver.description import core_description
 from hwquant.program.compiler import compile_network
+from hwquant.program.external import ExternalMemory
 from hwquant.rtl_templates import ip_core
 from hwquant.sim.core_bench import core_bench
 
@@ -47,6 +48,21 @@ def test_people_read_which_files_of_a_core_were_written(hwquant, build, tmp_path
     text = hwquant("core", build.folder, "-o", tmp_path).stdout
     assert text.splitlines()[0] == f"wrote {tmp_path}/hwquant_axi.v"
     assert sorted(text.splitlines()) == sorted(f"wrote {path}" for path in tmp_path.iterdir())
+
+
+def test_a_design_that_vivado_would_refuse_is_left_out_and_that_is_said(hwquant, tmp_path):
+    net = Net(x=(2, 2, 2))
+    net.conv("x", 2)
+    network = net.build()
+    limits = {"weight_depth": 8, "parameter_depth": 8}
+    program = compile_network(network, (2, 2), external=ExternalMemory(16), limits=limits)
+    build = write_build(network, program, tmp_path / "build")
+    outcome = hwquant("core", build.folder, "--name", "net", "-o", tmp_path / "core", "--json")
+    (warning,) = outcome.json["warnings"]
+    assert (warning["kind"], warning["where"]) == ("no_overlay", "net_design.tcl")
+    assert "warning: net_design.tcl is left out: SmartConnect takes no port" in outcome.stderr
+    assert "net_package.tcl" in {path.name for path in (tmp_path / "core").iterdir()}
+    assert not (tmp_path / "core" / "net_design.tcl").exists()
 
 
 @pytest.mark.parametrize("inside", ["", "core", "boards/core", "boards/../core"])

@@ -31,6 +31,8 @@ from hwquant_testing.axi_pauses import pause
 
 CASE = json.loads(os.environ["HWQUANT_AXI"]) if "HWQUANT_AXI" in os.environ else {}
 """folder: of the core's files and of the scenario's arrays; pauses: chance of one; and what a scenario wants."""
+INTERNAL, DECODE = 1 << 4, 1 << 6
+"""Errors in a status of AXI DMA: of a length, of an address."""
 PAGE = 4096
 WAIT = 50
 """Clock cycles that pass whenever a driver asks whether something is complete."""
@@ -112,26 +114,36 @@ class Buffer(np.ndarray):
 
 
 class Channel:
-    """A channel of pynq's DMA, which takes one transfer at a time."""
+    """A channel of pynq's DMA, which takes one transfer at a time, and halts at an error."""
 
     def __init__(self, design):
         self.design = design
         self.buffer = None
+        self.errors = 0
 
     @property
     def idle(self):
         resume(self.design.passes)()
-        return self.done()
+        return not self.errors and self.done()
+
+    @property
+    def error(self):
+        return self.errors != 0
 
     def transfer(self, array):
         assert isinstance(array, Buffer)
+        assert not self.errors, "DMA channel not started"
         assert self.buffer is None, "DMA channel not idle"
         self.buffer = array
-        self.begin()
+        if array.device_address == CASE["unreachable"]:
+            self.errors = DECODE
+        else:
+            self.begin()
 
     def wait(self):
         assert self.buffer is not None, "DMA channel not started"
         while not self.done():
+            assert not self.errors, "DMA error"
             resume(self.design.passes)()
         self.buffer = None
 
@@ -156,10 +168,22 @@ class Receive(Channel):
         if not self.complete:
             data = self.design.received()
             if data is not None:
-                assert len(data) <= self.buffer.nbytes
-                self.buffer[:] = np.frombuffer(data, np.uint8).reshape(self.buffer.shape)
-                self.complete = True
+                if len(data) > self.buffer.nbytes:
+                    self.errors = INTERNAL
+                else:
+                    self.buffer[:] = np.frombuffer(data, np.uint8).reshape(self.buffer.shape)
+                    self.complete = True
         return self.complete
+
+
+class Channels:
+    """pynq's DMA: its channels, and its registers, of which a driver reads the errors."""
+
+    def __init__(self, design):
+        self.sendchannel, self.recvchannel = Send(design), Receive(design)
+
+    def read(self, address):
+        return {0x04: self.sendchannel, 0x34: self.recvchannel}[address].errors
 
 
 class Registers:
@@ -193,10 +217,7 @@ async def pynq(dut):
         if CASE["pauses"]:
             pause(memory, CASE["pauses"], seed=100)
     await design.start()
-    overlay = types.SimpleNamespace(
-        core=Registers(design),
-        dma=types.SimpleNamespace(sendchannel=Send(design), recvchannel=Receive(design)),
-    )
+    overlay = types.SimpleNamespace(core=Registers(design), dma=Channels(design))
     with np.load(folder / "x.npz") as file:
         x = dict(file)
 
@@ -220,7 +241,7 @@ class Dma:
     """AXI DMA in simple mode (PG021), as a driver sees it: registers of two channels, and this process' memory."""
 
     BASE = 0x10000
-    HALTED, IDLE, INTERNAL = 1 << 0, 1 << 1, 1 << 4
+    HALTED, IDLE = 1 << 0, 1 << 1
 
     def __init__(self, design):
         self.design = design
@@ -272,7 +293,7 @@ class Dma:
             target, size = self.pending
             self.pending = None
             if len(data) > size:
-                self.errors = self.INTERNAL
+                self.errors = INTERNAL
             else:
                 ctypes.memmove(target, data, len(data))
                 self.idle[0x30] = True
@@ -284,7 +305,7 @@ class Network(ctypes.Structure):
     _fields_ = [
         (name, ctypes.c_uint32)
         for name in ("identity", "version", "checksum", "beats", "beat_bytes", "words", "word_bytes")
-    ]
+    ] + [("memory_bytes", ctypes.c_uint64)]
 
 
 class Core(ctypes.Structure):
