@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,24 @@ class Solver:
         solver = bitwuzla().Bitwuzla(self.manager, options)
         found = solver.check_sat(term)
         return {bitwuzla().Result.SAT: True, bitwuzla().Result.UNSAT: False}.get(found)
+
+
+@cache
+def component_of(claim: Claim) -> tuple[type, dict[str, Any]]:
+    """The component of a claim: its class, and the parameters and ports that it has."""
+    harness = Harness()
+    claim.build(harness)
+    harness.rtlil()  # Amaranth warns of components that are not used
+    component = harness.dut
+    if component is None:
+        raise ValueError(f"{claim.name} is about no component")
+    parameters: dict[str, Any] = {
+        name: value
+        for name, value in vars(component).items()
+        if name not in component.signature.members and not name.startswith("_")
+    }
+    ports = [(path, member) for path, member, _ in component.signature.flatten(component)]
+    return type(component), {**parameters, "ports": ports}
 
 
 class ClaimedComponent:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -34,6 +35,8 @@ from hwquant.sim.trace import NO_STALLS, Stalls
 
 SECONDS = 20
 """Seconds in which all programs are simulated; the netlist that is not damaged takes about one."""
+SLOWER = 20
+"""So many times the seconds that the netlist takes without a damage are given to a mutant that took longer."""
 LATE = 4
 """So many times the cycles that are predicted are simulated at most."""
 FRAMES = 2
@@ -243,22 +246,41 @@ class MutatedCore:
     def verdict(self, number: int) -> str:
         """What shows that a mutant is damaged; empty where nothing does.
 
+        A damaged netlist may never settle, but a busy machine is no damage: one that is not done in time is simulated
+        again, with as much time as the netlist without a damage shows to be enough.
+
         Raises
         ------
         EOFError
             The simulator does not start.
+        RuntimeError
+            The netlist without a damage does not do what it did before.
         """
+        if (shown := self._asked(number, SECONDS)) is not None:
+            return shown
+        self._start()
+        began = time.perf_counter()
+        if shown := self._asked(0, None):
+            raise RuntimeError(f"the core is wrong without a damage, and was not before: {shown}")
+        sound = time.perf_counter() - began
+        enough = max(SECONDS, SLOWER * sound)
+        if (shown := self._asked(number, enough)) is not None:
+            return shown
+        return f"it is not done after {enough:.0f} s; the core without a damage takes {sound:.1f} s"
+
+    def _asked(self, number: int, seconds: float | None) -> str | None:
+        """The answer of the simulator; None: it takes longer, and is ended."""
         if self._process is None:
             self._start()
         self._connection.send(number)
-        if self._connection.poll(SECONDS):
-            try:
-                return str(self._connection.recv())
-            except EOFError:
-                self.close()
-                return "the simulation crashes"
-        self.close()
-        return f"it is not done after {SECONDS} seconds"
+        if not self._connection.poll(seconds):
+            self.close()
+            return None
+        try:
+            return str(self._connection.recv())
+        except EOFError:
+            self.close()
+            return "the simulation crashes"
 
     def close(self) -> None:
         """End the simulation."""

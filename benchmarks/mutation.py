@@ -1,8 +1,9 @@
 """Who finds out that RTL is damaged: a table, and ``results/mutation.json``.
 
-Components with claims are damaged alone, and each claim is asked; cores are damaged whole, as Verilog is written from
-them, and simulated on random networks. Mutants that nothing can tell from the RTL are equivalent, and do not count.
-``--component`` takes only targets or components whose names have its text, and writes nothing.
+Components with claims are damaged alone, and all claims of the component are asked; cores are damaged whole, as Verilog
+is written from them, and simulated on random networks. Mutants that are proven equal to the RTL in all cycles do not
+count; all others that are not killed do. ``--component`` takes only targets or components whose names have its text,
+and writes nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from mutants import (
     ClaimedComponent,
     Equivalence,
     Mutant,
+    component_of,
     damage,
     equal_when_reachable,
     list_mutants,
@@ -33,7 +35,6 @@ from results import write_results
 from hwquant.errors import HwquantError
 from hwquant.files import working_folder
 from hwquant.program.external import ExternalMemory
-from hwquant.program.program import Program
 from hwquant.prove.claims import CLAIMS
 from hwquant.prove.core import core_claims
 from hwquant.prove.harness import Claim
@@ -49,7 +50,7 @@ ALL = 1 << 20
 MOST_ALIKE = 8
 """Mutants of a claim's component that may stand for one of the core; more are too vague."""
 TARGET = 0.95
-"""Share of the mutants that are not equivalent that should be killed."""
+"""Share of the mutants that are not proven equivalent that should be killed."""
 
 _BLOCK = {"block": (2, 2), "offsets": False, "per_channel": False}
 CORES = (
@@ -93,10 +94,11 @@ OUTCOMES = {
     "claim": "a claim is refuted",
     "simulation": "a simulation differs",
     "equivalent": "no output is ever different, proven for all cycles",
-    "bounded": f"no output is different in {BOUND} cycles, whatever the inputs",
+    "bounded": f"no output is different in {BOUND} cycles, whatever the inputs; in later ones it may be",
     "survived": "nobody has found it out",
 }
-"""What becomes of mutants; the first two are kills, the next two do not count."""
+"""What becomes of mutants; the first two are kills, equivalent ones do not count."""
+NOT_KILLED = ("survived", "bounded")
 
 
 def _judged(work: Path, module: str, equivalences: dict[str, Equivalence], mutant: Mutant) -> Fate:
@@ -116,15 +118,25 @@ def _judged(work: Path, module: str, equivalences: dict[str, Equivalence], mutan
     return Fate(mutant, "bounded", f"{BOUND} cycles")
 
 
-def damaged_component(claim: Claim, count: int, seed: int) -> list[Fate]:
-    """Damage the component of a claim; the fates of its mutants."""
+def _finder(component: ClaimedComponent) -> Callable[[Mutant], bool | None]:
+    """What tells whether a claim refutes a mutant; of a claim not decided without a damage that is never known."""
+    refuted = component.finder()
+    sound = refuted(SOUND)
+    if sound:
+        raise HwquantError(f"{component.claim.name} is refuted without a damage: see hwquant prove")
+    if sound is None:
+        click.echo(f"    not asked, for it is not decided in time without a damage: {component.claim.name}")
+        return lambda mutant: None
+    return refuted
+
+
+def damaged_component(claim: Claim, count: int, seed: int, claims: Sequence[Claim] = CLAIMS) -> list[Fate]:
+    """Damage the component of a claim; the fates of its mutants, of which all claims of that component are asked."""
     with working_folder() as work:
         component = ClaimedComponent(claim, work)
         mutants = component.list(count, seed)
         damage(work, mutants)
-        refuted = component.finder()
-        if refuted(SOUND):
-            raise HwquantError(f"{claim.name} is refuted without a damage: see hwquant prove")
+        refuted = _finder(component)
         equivalences: dict[str, Equivalence] = {component.top: Equivalence(work, component.top)}
         fates = []
         for mutant in mutants:
@@ -134,18 +146,19 @@ def damaged_component(claim: Claim, count: int, seed: int) -> list[Fate]:
                 fates.append(Fate(mutant, "claim", claim.name))
             else:
                 fates.append(_judged(work, component.top, equivalences, mutant))
-        return fates
+    others = [other for other in claims if other is not claim and component_of(other) == component_of(claim)]
+    return refuted_by_claims(others, fates)
 
 
-def refuted_by_claims(program: Program, fates: list[Fate]) -> list[Fate]:
-    """Ask the claims of a core's components about mutants that survived in the core.
+def refuted_by_claims(claims: Sequence[Claim], fates: list[Fate]) -> list[Fate]:
+    """Ask claims about mutants of another design with their components that are not killed.
 
-    A mutant of the core is the same as one of a claim's component where mode, port, bits and lines are. Where several
-    are, all of them have to be refuted.
+    A mutant is the same as one of a claim's component where mode, port, bits and lines are. Where several are, all of
+    them have to be refuted.
     """
-    wanted = {fate.mutant.key for fate in fates if fate.outcome == "survived"}
+    wanted = {fate.mutant.key for fate in fates if fate.outcome in NOT_KILLED}
     killers: dict[tuple[str, ...], str] = {}
-    for claim in core_claims(program, "none") if wanted else ():
+    for claim in claims if wanted else ():
         with working_folder() as work:
             component = ClaimedComponent(claim, work)
             same = [mutant for mutant in component.list(ALL, 0) if mutant.key in wanted - killers.keys()]
@@ -153,12 +166,12 @@ def refuted_by_claims(program: Program, fates: list[Fate]) -> list[Fate]:
             if not same or len(same) > MOST_ALIKE * len(wanted):
                 continue
             damage(work, same)
-            refuted = component.finder()
+            refuted = _finder(component)
             alive = {mutant.key for mutant in same if not refuted(mutant)}
             killers |= {mutant.key: claim.name for mutant in same if mutant.key not in alive}
     return [
         Fate(fate.mutant, "claim", killers[fate.mutant.key])
-        if fate.outcome == "survived" and fate.mutant.key in killers
+        if fate.outcome in NOT_KILLED and fate.mutant.key in killers
         else fate
         for fate in fates
     ]
@@ -184,16 +197,16 @@ def damaged_core(hardware: Hardware, count: int, seed: int) -> list[Fate]:
                     if shown
                     else _judged(work, mutant.module, equivalences, mutant)
                 )
-            return refuted_by_claims(tried[0].program, fates)
+            return refuted_by_claims(core_claims(tried[0].program, "none"), fates)
         finally:
             core.close()
 
 
 def summary(fates: list[Fate]) -> dict[str, Any]:
-    """How many mutants had each fate, and the share of those that count that are killed."""
+    """How many mutants had each fate, and the share that is killed of those that are not equivalent."""
     counts = Counter(fate.outcome for fate in fates)
     killed = counts["claim"] + counts["simulation"]
-    real = killed + counts["survived"]
+    real = len(fates) - counts["equivalent"]
     return {
         "mutants": len(fates),
         **{name: counts[name] for name in OUTCOMES},
@@ -204,6 +217,7 @@ def summary(fates: list[Fate]) -> dict[str, Any]:
 def _record(fate: Fate) -> dict[str, Any]:
     mutant = fate.mutant
     return {
+        "outcome": fate.outcome,
         "lines": list(mutant.sources),
         "module": mutant.module,
         "change": mutant.change,
@@ -233,18 +247,21 @@ def main(sample: int, component: str, seed: int, minutes: float) -> None:
     chosen = [(name, run) for name, run in (targets[place] for place in order) if component in name]
     if not chosen:
         raise click.BadParameter(f"no target has {component!r} in its name", param_hint="--component")
-    began, fates, results, late = time.perf_counter(), [], [], []
+    began, fates, results = time.perf_counter(), [], []
+    not_begun = [name for name, _ in chosen]
     for name, run in chosen:
         if time.perf_counter() - began > 60 * minutes:
-            late.append(name)
-            continue
+            break
+        not_begun.remove(name)
         found = run()
         fates += found
-        survivors = [_record(fate) for fate in found if fate.outcome == "survived"]
-        results.append({"target": name, **summary(found), "survivors": survivors})
+        not_killed = [_record(fate) for fate in found if fate.outcome in NOT_KILLED]
+        results.append({"target": name, **summary(found), "not_killed": not_killed})
         click.echo(f"{time.perf_counter() - began:5.0f} s  {name}: {_said(summary(found))}")
-        for survivor in survivors:
-            click.echo(f"    survived: {survivor['lines'][0]} {survivor['change']}: {survivor['reason']}")
+        for mutant in not_killed:
+            click.echo(
+                f"    {mutant['outcome']}: {mutant['lines'][0]} {mutant['change']}: {mutant['reason']}"
+            )
         if not component:
             by_file = {
                 name: summary([fate for fate in fates if fate.mutant.component == name])
@@ -255,11 +272,11 @@ def main(sample: int, component: str, seed: int, minutes: float) -> None:
                 "sample": sample,
                 "minutes": round((time.perf_counter() - began) / 60, 1),
             }
-            content |= {"all": summary(fates), "files": by_file, "targets": results}
+            content |= {"begun": summary(fates), "files": by_file, "targets": results, "not_begun": not_begun}
             write_results("mutation", content)
-    for name in late:
+    for name in not_begun:
         click.echo(f"not begun: {name}")
-    click.echo(f"all: {_said(summary(fates))}")
+    click.echo(f"{len(results)} of {len(chosen)} targets: {_said(summary(fates))}")
     if (killed := summary(fates)["killed"]) is not None and killed < TARGET:
         sys.exit(1)
 

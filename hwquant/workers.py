@@ -1,7 +1,7 @@
 """Where items are evaluated, such as candidates of a search: here, on this machine's cores, or on a Dask cluster.
 
-Each yields outcomes as they come; what a worker had in hand when it died is evaluated again by another. No process
-outlives the one that evaluates, however that ends.
+Each yields outcomes as they come; what a worker had in hand when it died is evaluated again by another. No process on
+this machine outlives the one that evaluates, however that ends; what a Dask cluster has begun goes on there.
 """
 
 from __future__ import annotations

@@ -57,7 +57,8 @@ class Deframer(Component):
         )
         write, read = memory.write_port(), memory.read_port()
         # Buffers by their number, with one bit more, by which full and empty are told apart.
-        filled, emptied = Signal(range(2 * packets)), Signal(range(2 * packets))
+        filled = Signal(range(2 * packets))
+        emptied = Signal(range(2 * packets))
         place = Signal(range(size + 1), init=1)  # of the next byte; behind the buffer where that is full
         full = Signal()
         escaped = Signal()

@@ -204,7 +204,8 @@ class Mover(Component):
         left = Signal(max(BURST.bit_length(), len(self._beats(head))), name="beats", reset_less=True)
         length = Signal(range(BURST + 1), reset_less=True)
         last = Signal(reset_less=True)
-        idle, offering = Signal(init=1), Signal()
+        idle = Signal(init=1)
+        offering = Signal()
         m.d.comb += begun.eq(idle & free)
         with m.If(begun):
             m.d.sync += [idle.eq(0), address.eq(head["external"]), left.eq(self._beats(head))]

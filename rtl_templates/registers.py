@@ -135,19 +135,21 @@ class RegisterFile(Component):
 
     def _memory(self, m: Module, counting: Signal) -> dict[RegisterTable, Mapping[str, Any]]:
         """Build the registers of external memory."""
-        page, error, stalled = Signal(BASE_BITS, init=self.page or 0), Signal(), Signal(REGISTER_BITS)
+        page = Signal(BASE_BITS, init=self.page or 0)
+        failed = Signal()  # `error` is a port
+        stalled = Signal(REGISTER_BITS)
         field = MemoryRegister.MEMORY.field("page")
         with m.If(self.bus.write & (self.bus.address == MemoryRegister.MEMORY)):
-            m.d.sync += [page.eq(self.bus.write_data[field.low : field.high + 1]), error.eq(0)]
+            m.d.sync += [page.eq(self.bus.write_data[field.low : field.high + 1]), failed.eq(0)]
         with m.If(self.error):
-            m.d.sync += error.eq(1)
+            m.d.sync += failed.eq(1)
         with m.If(counting & self.held):
             m.d.sync += stalled.eq(stalled + 1)
         with m.If(self.frames.received):
             m.d.sync += stalled.eq(0)
         m.d.comb += self.base.eq(page)
         return {
-            MemoryRegister.MEMORY: {"error": error, "page": page},
+            MemoryRegister.MEMORY: {"error": failed, "page": page},
             MemoryRegister.STALLED: {"stalled": stalled},
         }
 

@@ -116,10 +116,9 @@ def deframer(window: Window) -> Claim:
         always(~packets.valid | (held != 0))
         waits = harness.before(packets.valid & ~packets.ready)
         always(~waits | (packets.valid & (packets.payload.last == harness.before(packets.payload.last))))
-        # Amaranth finds no name for the number of packets that were accepted.
-        always(harness.inside("$signal", accepted.shape()) == accepted)
-        always(harness.inside("emptied", left.shape()) == left)
         always(held <= window.packets)
+        harness.lemma(harness.inside("filled", accepted.shape()) == accepted)
+        harness.lemma(harness.inside("emptied", left.shape()) == left)
         harness.lemma(harness.inside("place", length.shape()) == length + 1)
         harness.lemma(harness.inside("escaped") == quoted)
         harness.lemma(harness.inside("ignored") == beyond)

@@ -63,6 +63,8 @@ class Harness:
     ----------
     m : Module
         The module, for what a claim compares the component with.
+    dut : Component or None
+        The component, once it has been put in.
     seen : dict of str to str
         Names of the harness' inputs that stand for signals inside the component, and which these are.
     """
@@ -70,6 +72,7 @@ class Harness:
     def __init__(self) -> None:
         self.m = Module()
         self.m.domains += (domain := ClockDomain("sync", reset_less=True))
+        self.dut: Component | None = None
         self.seen: dict[str, str] = {}
         self._inputs: list[Value] = [domain.clk]
         self._always: Value = Value.cast(1)
@@ -106,6 +109,7 @@ class Harness:
         A stream's payload and readiness are given as ``i_payload``, ``o_ready`` and so on. A component that makes its
         clock domain itself has another ``domain`` than the harness'.
         """
+        self.dut = component
         self.m.submodules.dut = DomainRenamer(domain)(component)
         for path, member, port in component.signature.flatten(component):
             if member.flow is Flow.In:

@@ -24,8 +24,7 @@ def bursts(config: ArrayConfig, name: str) -> Claim:
         dut = harness.component(component, base=harness.symbol("base", BASE_BITS))
         layout = move_layout(config)
         harness.assume(dut.moves.payload.count != 0)  # as the compiler writes moves
-        # Amaranth finds no name for the mark that no burst is left to offer.
-        idle, offering = harness.inside("$signal"), harness.inside("offering")
+        idle, offering = harness.inside("idle"), harness.inside("offering")
         length, left = (
             harness.inside("length", BURST.bit_length()),
             harness.inside("beats", _beats_bits(config)),

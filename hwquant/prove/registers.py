@@ -78,8 +78,7 @@ def register_file(config: ArrayConfig, name: str) -> Claim:
             enabled &= placed
             always(dut.base == page)
             reads |= {MemoryRegister.MEMORY: error | page << 12, MemoryRegister.STALLED: stalled}
-            # Amaranth finds no name for the mark of an error.
-            registers |= {"placed": placed, "$signal$18": error, "base": page, "stalled": stalled}
+            registers |= {"placed": placed, "failed": error, "page": page, "stalled": stalled}
         always(run.enable == enabled)
         for number in range(1 << len(bus.address)):
             always((bus.address != number) | (bus.read_data == reads.get(number, 0)))

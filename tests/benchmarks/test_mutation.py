@@ -1,12 +1,16 @@
 """Damaged RTL is found out, and what is no damage is not taken for one."""
 
 import importlib
+import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from amaranth.hdl import Module
 from amaranth.lib.wiring import Component, In, Out
+from click.testing import CliRunner
 
+from hwquant.errors import HwquantError
 from hwquant.prove.claims import CLAIMS
 from hwquant.prove.harness import Claim, Method
 
@@ -53,6 +57,104 @@ def test_a_claim_that_says_less_lets_mutants_survive_and_they_are_told(mutation)
     assert survivors
     assert all("cycle" in fate.reason for fate in survivors)
     assert mutation.summary(fates)["killed"] < mutation.TARGET
+
+
+def test_all_claims_of_a_component_are_asked(mutation):
+    loose, exact = claim(exact=False), claim(exact=True)
+    fates = mutation.damaged_component(loose, 30, 1, (loose, exact, *CLAIMS[:1]))
+    assert {fate.outcome for fate in fates} <= {"claim", "equivalent"}
+
+
+def test_complementary_claims_of_the_dispatcher_are_of_one_component(mutation):
+    of = {item.name: mutation.component_of(item) for item in CLAIMS if item.name.startswith("Dispatcher")}
+    one = of.pop("Dispatcher: 2x2")
+    assert [name for name, other in of.items() if other == one] == ["Dispatcher: starts, 2x2"]
+
+
+@pytest.mark.parametrize("sound", [None, True])
+def test_a_claim_that_may_be_wrong_without_a_damage_kills_nothing(mutation, monkeypatch, sound):
+    monkeypatch.setattr(
+        mutation.ClaimedComponent, "finder", lambda self: lambda mutant: sound if not mutant.number else True
+    )
+    if sound:
+        with pytest.raises(HwquantError, match="Gate is refuted without a damage"):
+            mutation.damaged_component(claim(exact=True), 6, 1)
+    else:
+        fates = mutation.damaged_component(claim(exact=True), 6, 1)
+        assert {fate.outcome for fate in fates} <= {"survived", "equivalent"}
+
+
+def test_mutants_without_a_difference_in_some_cycles_count_as_not_killed(mutation):
+    mutant = mutation.SOUND
+    outcomes = ["claim", "simulation", "equivalent", "bounded", "survived"]
+    counts = mutation.summary([mutation.Fate(mutant, outcome, "") for outcome in outcomes])
+    assert counts["bounded"] == 1
+    assert counts["killed"] == 0.5
+
+
+def test_the_record_names_what_was_not_begun_and_each_mutant_not_killed(mutation, monkeypatch):
+    mutant = mutation.Mutant(1, "", "top.dut", "inv $1.A[0]", ("rtl_templates/streams.py:1",), ())
+    fates = [mutation.Fate(mutant, outcome, "why") for outcome in ("bounded", "survived", "claim")]
+    monkeypatch.setattr(mutation, "CORES", ())
+    monkeypatch.setattr(mutation, "damaged_component", lambda *arguments: fates)
+    # A minute at each look at the clock.
+    clock = itertools.count(0, 60)
+    monkeypatch.setattr(mutation, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    written = []
+    monkeypatch.setattr(mutation, "write_results", lambda name, content: written.append(content))
+    result = CliRunner().invoke(mutation.main, ["--minutes", "5"])
+    assert result.exit_code == 1, result.output
+    record = written[-1]
+    begun = [target["target"] for target in record["targets"]]
+    assert 0 < len(begun) < len(CLAIMS)
+    assert sorted(begun + record["not_begun"]) == sorted(item.name for item in CLAIMS)
+    assert record["begun"]["mutants"] == 3 * len(begun)
+    assert record["begun"]["killed"] == pytest.approx(1 / 3, abs=1e-4)
+    listed = [
+        {key: one[key] for key in ("outcome", "lines", "change")}
+        for one in record["targets"][0]["not_killed"]
+    ]
+    lines, change = ["rtl_templates/streams.py:1"], "inv $1.A[0]"
+    assert listed == [{"outcome": name, "lines": lines, "change": change} for name in ("bounded", "survived")]
+    assert f"{len(begun)} of {len(CLAIMS)} targets" in result.output
+
+
+@pytest.fixture
+def core(mutation, monkeypatch):
+    """A core whose simulator gives the answers that are set, without one."""
+    core = importlib.import_module("mutated_core").MutatedCore("", [])
+    answers, asked = [], []
+    monkeypatch.setattr(core, "_start", lambda: None)
+
+    def answer(number, seconds):
+        asked.append((number, seconds))
+        return answers.pop(0)
+
+    monkeypatch.setattr(core, "_asked", answer)
+    return SimpleNamespace(core=core, answers=answers, asked=asked)
+
+
+def test_a_mutant_that_is_late_is_asked_again_after_the_core_without_a_damage(core):
+    core.answers += [None, "", "frame 1"]
+    assert core.core.verdict(7) == "frame 1"
+    assert [number for number, _ in core.asked] == [7, 0, 7]
+    assert core.asked[1][1] is None
+
+
+def test_a_mutant_that_is_late_once_may_survive(core):
+    core.answers += [None, "", ""]
+    assert core.core.verdict(7) == ""
+
+
+def test_a_mutant_that_is_late_twice_is_found_out(core):
+    core.answers += [None, "", None]
+    assert "not done" in core.core.verdict(7)
+
+
+def test_a_core_that_is_wrong_without_a_damage_judges_nothing(core):
+    core.answers += [None, "frame 1"]
+    with pytest.raises(RuntimeError, match="wrong without a damage"):
+        core.core.verdict(7)
 
 
 def test_the_same_seed_gives_the_same_mutants(mutation):
