@@ -29,9 +29,7 @@ def test_layers_adds_the_integers_of_every_tensor(hwquant, network, digits_qgrap
 
 
 def test_a_file_that_is_no_integer_network_is_refused(hwquant, demo_folder, tmp_path):
-    hwquant("export", demo_folder / "digits.onnx", "-o", tmp_path / "net.onnx").fails(
-        "not a file that hwquant"
-    )
+    hwquant("export", demo_folder / "digits.onnx", "-o", tmp_path / "net.onnx").fails("is no integer network")
     hwquant("export", tmp_path / "none.hwq", "-o", tmp_path / "net.onnx", "--json").fails("none.hwq")
     assert list(tmp_path.iterdir()) == []
 
