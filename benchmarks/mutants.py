@@ -29,6 +29,8 @@ SELECT, SELECT_BITS = "mutsel", 16
 BASE, MUTATED = "base.il", "mutated.il"
 LIMIT = 5_000
 """Milliseconds for a question to the solver."""
+SOUND_LIMIT = 60_000
+"""Milliseconds for a question about a component without a damage, which has to be decided."""
 LEFT_OUT = re.compile(r" -port (CLK|Q) ")
 """Clocks, and outputs of registers: Yosys keeps initial values with the wires there."""
 REACHABLE = 20
@@ -171,10 +173,10 @@ class Solver:
         """Whether one of some pairs of terms are different."""
         return self.any_of([self.manager.mk_term(self.kind.DISTINCT, [a, b]) for a, b in pairs if a != b])
 
-    def possible(self, term: Term) -> bool | None:
+    def possible(self, term: Term, limit: int = LIMIT) -> bool | None:
         """Whether a Boolean term can be true; None where that is not decided in time."""
         options = bitwuzla().Options()
-        options.set(bitwuzla().Option.TIME_LIMIT_PER, LIMIT)
+        options.set(bitwuzla().Option.TIME_LIMIT_PER, limit)
         solver = bitwuzla().Bitwuzla(self.manager, options)
         found = solver.check_sat(term)
         return {bitwuzla().Result.SAT: True, bitwuzla().Result.UNSAT: False}.get(found)
@@ -240,7 +242,7 @@ class ClaimedComponent:
         def refuted(mutant: Mutant) -> bool | None:
             chosen = {cycles.number: solver.number(mutant.number)}
             for violation in solver.manager.substitute_terms(violations, chosen):
-                found = solver.possible(violation)
+                found = solver.possible(violation, LIMIT if mutant.number else SOUND_LIMIT)
                 if found is not False:
                     return found
             return False

@@ -62,7 +62,7 @@ def _claims(program: Program, bus: str) -> Iterator[Claim]:
     if config.load_rows > 1:
         yield loading.segments(config)
     if config.tables:
-        yield tables.lookup(config, program.tables.tolist())
+        yield tables.lookup(config, program.table_image)
     if config.product_bits:
         yield multiplying.products(config)
     if config.external_bits and not config.half_depth:

@@ -2,8 +2,13 @@
 
 import pytest
 
+from hwquant.program.compiler import compile_network
 from hwquant.prove.claims import CLAIMS
+from hwquant.prove.core import core_claims
+from hwquant.prove.harness import Harness
 from hwquant.prove.prover import prove
+from hwquant.random_networks.families import random_case
+from hwquant.random_networks.features import Features
 
 QUICK = (
     "SoftProduct: 5 x 3 bits, 2 stages",
@@ -37,3 +42,14 @@ def test_it_is_proven_and_each_damaged_register_is_found_out(claim):
 @pytest.mark.parametrize("claim", [c for c in CLAIMS if c.name not in QUICK], ids=lambda claim: claim.name)
 def test_the_others_are_too(claim):
     proven(claim)
+
+
+def test_all_claims_of_a_core_with_tables_are_built():
+    features = Features(block=(2, 2), offsets=False, per_channel=False, tables=1.0)
+    qgraph, _ = random_case(features, 1, 1, {"size": (2, 5), "channels": (1, 5), "layers": (1, 2)})
+    program = compile_network(qgraph, (2, 2))
+    assert program.config.tables
+    for claim in core_claims(program, "none"):
+        harness = Harness()
+        claim.build(harness)
+        assert harness.rtlil()
