@@ -134,16 +134,6 @@ class Chosen(Unrolled):
     def _free(self, name: str, width: int) -> Term:
         return self.number if name == SELECT else super()._free(name, width)
 
-    def advance(self) -> tuple[dict[str, Term], dict[str, Term]]:
-        """Go on by a cycle; the values of the outputs in it, and of the registers after it."""
-        values = self._evaluate()
-        self.registers = {
-            node: values[self.system.next[node]] if node in self.system.next else term
-            for node, term in self.registers.items()
-        }
-        self.cycle += 1
-        return {name: values[node] for name, node in self.system.outputs.items()}, self.registers
-
 
 def translated(work: Path, top: str, flat: Sequence[str] = ("flatten",)) -> System:
     """Read a folder's damaged netlist, from a module on, as a transition system."""
@@ -266,8 +256,8 @@ class Equivalence:
         self.solver = Solver()
         self._cycle = Chosen(self.system, self.solver.manager, begins=False)
         self._before = dict(self._cycle.registers)
-        outputs, after = self._cycle.advance()
-        self._terms = [*outputs.values(), *(after[node] for node in self.system.next)]
+        outputs = self._cycle.advance()
+        self._terms = [*outputs.values(), *(self._cycle.registers[node] for node in self.system.next)]
         self._outputs = len(outputs)
         self._sound = self._as(0, self._cycle, self._terms)
         self._from_reset = Chosen(self.system, self.solver.manager, begins=True)
@@ -317,7 +307,7 @@ class Equivalence:
         solver, cycles = self.solver, self._from_reset
         for cycle in range(count):
             if cycle == len(self._reset_cycles):
-                terms = list(cycles.advance()[0].values())
+                terms = list(cycles.advance().values())
                 self._reset_cycles.append((terms, self._as(0, cycles, terms)))
             terms, sound = self._reset_cycles[cycle]
             found = solver.possible(solver.differ(list(zip(sound, self._as(mutant.number, cycles, terms)))))

@@ -17,7 +17,7 @@ from hwquant.boards.board import Board
 from hwquant.boards.candidate import Candidate, Fit, MemoryUse
 from hwquant.boards.families.family import Device
 from hwquant.boards.needs import needs, shortage, worst
-from hwquant.boards.outside import ExternalChoice, board_clock, board_memory, compiled_outside, promising
+from hwquant.boards.outside import ExternalChoice, board_clock, board_memory, compiled_for, promising
 from hwquant.boards.shapes import TYPICAL, Shapes, regular
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.array_shape import ArrayShape
@@ -95,6 +95,29 @@ def choose_array(
     if array:
         return _answer(board, _candidate(shapes, array, board, device), None, [], 1)
     return _inside(shapes, board, device, progress)
+
+
+def choose_fitting(
+    shapes: Shapes,
+    board: Board,
+    array: Array | None = None,
+    *,
+    external: ExternalChoice = "none",
+    progress: Progress | None = None,
+) -> Fit:
+    """Choose an array that fits, as :func:`choose_array` does; one that is given is judged, and kept.
+
+    Raises
+    ------
+    DoesNotFit
+        None fits; the message says what the nearest one lacks.
+    HwquantError
+        The board has no device, or no such memory, or the network cannot be compiled.
+    """
+    found = choose_array(shapes, board, array, external=external, progress=progress)
+    if array is None and not found.fits:
+        raise found.shortfall()
+    return found
 
 
 def _fitting_inside(
@@ -224,10 +247,7 @@ def _attempt(
 def _candidate(
     shapes: Shapes, shape: Array, board: Board, device: Device, memory: ExternalMemory | None = None
 ) -> Candidate:
-    if memory:
-        item = compiled_outside(shapes, shape, device, memory, board.link)
-    else:
-        item = shapes.compiled(shape, device)
+    item = compiled_for(shapes, shape, device, memory, board.link)
     config, report = item.program.config, item.report
     bits, used = memory_bits(config), needs(config, device, item.contents, kind=board.link)
     return Candidate(

@@ -83,16 +83,18 @@ def board_memory(board: Board, choice: ExternalChoice) -> ExternalMemory | None:
     return memory
 
 
-def compiled_outside(
-    shapes: Shapes, array: Array, device: Device, memory: ExternalMemory, kind: LinkKind
+def compiled_for(
+    shapes: Shapes, array: Array, device: Device, memory: ExternalMemory | None, kind: LinkKind
 ) -> Compiled:
-    """Compile a network for an array with external memory, with memories inside for which a device has room.
+    """Compile a network for an array; with external memory, with memories inside for which a device has room.
 
     Raises
     ------
     DoesNotFit
         No activation memory has room beside the array, or one that has is too small.
     """
+    if memory is None:
+        return shapes.compiled(array, device)
     limits = {**BUFFERS, **shapes.limits}
     if "activation_depth" in limits:
         return shapes.compiled(array, device, memory, limits)

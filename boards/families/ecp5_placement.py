@@ -85,7 +85,7 @@ class _Element:
 def place(module: Cell, device: str) -> None:
     """Give the multipliers of arrays their places, by the attribute ``BEL`` that nextpnr reads.
 
-    Nothing is changed where arrays have few of the device's multipliers, or where no order fills the blocks.
+    Nothing is changed where arrays have few of the device's multipliers, or would take more blocks than there are.
 
     Parameters
     ----------

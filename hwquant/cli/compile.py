@@ -12,16 +12,11 @@ from hwquant.cli.progress import progress
 from hwquant.cli.tables import external_tables, hardware_table, layer_table
 from hwquant.errors import HwquantError, Unsupported
 from hwquant.program.limits import EXTERNAL_BITS
-from hwquant.progress import Progress
 
 if TYPE_CHECKING:
-    from hwquant.boards.board import Board
-    from hwquant.boards.candidate import Fit
     from hwquant.boards.outside import ExternalChoice
-    from hwquant.boards.shapes import Shapes
     from hwquant.program.external import ExternalMemory
     from hwquant.program.raw_choice import PackInput
-    from hwquant.program.sides import Array
     from hwquant.program.sizing import OffsetChoice
 
 LIMITS = {
@@ -136,7 +131,8 @@ def compile(
     """
     from hwquant import hwq
     from hwquant.boards.board import load_board
-    from hwquant.boards.outside import compiled_outside
+    from hwquant.boards.fit import choose_fitting
+    from hwquant.boards.outside import compiled_for
     from hwquant.boards.shapes import Shapes
     from hwquant.build import check_target, write_build
     from hwquant.program.batch import batched
@@ -163,11 +159,11 @@ def compile(
         shape, program = fixed, None
         if target is not None and (fixed is None or target.device is not None):
             shapes = Shapes(batched(qgraph, batch), offset=offset, limits=given, pack_input=pack_input)
-            found = _choose(shapes, target, fixed, external, track)
+            found = choose_fitting(shapes, target, fixed, external=external, progress=track)
             shape = found.chosen.array
             lines.append(found.reason)
             if found.chosen.outside and target.device:
-                program = compiled_outside(
+                program = compiled_for(
                     shapes, shape, target.device, found.chosen.outside.memory, target.link
                 ).program
         if shape is None:
@@ -212,18 +208,3 @@ def _inside_alone(external: ExternalChoice) -> ExternalChoice:
             f"--batch and --external {external} do not go together: samples side by side are for weights inside"
         )
     return "none"
-
-
-def _choose(
-    shapes: Shapes, board: Board, array: Array | None, external: ExternalChoice, track: Progress
-) -> Fit:
-    """The fastest array that fits the board; raises where none does.
-
-    An array that the user asks for is judged, and kept.
-    """
-    from hwquant.boards.fit import choose_array
-
-    found = choose_array(shapes, board, array, external=external, progress=track)
-    if array is None and not found.fits:
-        raise found.shortfall()
-    return found

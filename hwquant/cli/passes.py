@@ -75,23 +75,19 @@ def board_passes(
     """
     from hwquant import hwq
     from hwquant.boards.board import load_board
-    from hwquant.boards.fit import choose_array
-    from hwquant.boards.outside import compiled_outside
+    from hwquant.boards.fit import choose_fitting
+    from hwquant.boards.outside import compiled_for
     from hwquant.boards.shapes import Shapes
     from hwquant.program.sides import parse_array
 
     target, qgraph = load_board(board), hwq.load(network)
     shapes = Shapes(qgraph, offset=offset, limits=limits)
     fixed = parse_array(array) if array is not None else None
-    found = choose_array(shapes, target, fixed, external=external)
-    if target.device is None or (fixed is None and not found.fits):
+    found = choose_fitting(shapes, target, fixed, external=external)
+    if target.device is None:
         raise found.shortfall()
-    chosen = found.chosen
-    if chosen.outside:
-        memory = chosen.outside.memory
-        compiled = compiled_outside(shapes, chosen.array, target.device, memory, target.link)
-    else:
-        compiled = shapes.compiled(chosen.array, target.device)
+    memory = found.chosen.outside.memory if found.chosen.outside else None
+    compiled = compiled_for(shapes, found.chosen.array, target.device, memory, target.link)
     return _passes_of(qgraph, compiled.program)
 
 

@@ -31,6 +31,11 @@ WAVES = {
 """Names of the simulators that write waves, by the suffix of the file."""
 
 
+def made_anew(build: Build, simulator: str) -> bool:
+    """Whether a simulator reads Verilog that is not the build's own: that has no memory beside it."""
+    return find_simulator(simulator).verilog and build.program.config.external_bits > 0
+
+
 def verify_build(
     build: Build,
     samples: Samples,
@@ -72,7 +77,8 @@ def verify_build(
     from hwquant.sim.check import verify
 
     reads_verilog, outside = find_simulator(simulator).verilog, build.program.config.external_bits > 0
-    verilog = build.verilog.read_text() if reads_verilog and not outside else None
+    own = reads_verilog and not made_anew(build, simulator)
+    verilog = build.verilog.read_text() if own else None
     if device is not None:
         from hwquant.boards.netlist import netlist
 
@@ -196,9 +202,8 @@ def simulate(
     if device is not None:
         content["netlist"] = device.name
         text[0] = f"netlist for {device.name}: {text[0]}"
-    anew = find_simulator(simulator).verilog and loaded.program.config.external_bits > 0
-    content["verilog_made_anew"] = anew
-    if anew:
+    content["verilog_made_anew"] = made_anew(loaded, simulator)
+    if made_anew(loaded, simulator):
         text.append("the Verilog was made anew, with a memory beside it: the build's own has none")
     if path is not None:
         content["waves"] = str(path)

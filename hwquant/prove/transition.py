@@ -134,8 +134,8 @@ class Unrolled:
             # Those of block RAM have none, and may begin with anything.
             self.registers |= {node: values[first] for node, first in system.init.items()}
 
-    def step(self) -> dict[str, Term]:
-        """Go on by a cycle; the values of the outputs in it, each a Boolean term."""
+    def advance(self) -> dict[str, Term]:
+        """Go on by a cycle; the values of the outputs in it."""
         values = self._evaluate()
         after = {
             node: values[self.system.next[node]] if node in self.system.next else term
@@ -145,8 +145,12 @@ class Unrolled:
             after[self.damaged] = self._term("BV_NOT", after[self.damaged])
         self.registers = after
         self.cycle += 1
+        return {name: values[node] for name, node in self.system.outputs.items()}
+
+    def step(self) -> dict[str, Term]:
+        """Go on by a cycle; the values of the outputs in it, of one bit each, as Boolean terms."""
         one = self._value(1, 1)
-        return {name: self._term("EQUAL", values[node], one) for name, node in self.system.outputs.items()}
+        return {name: self._term("EQUAL", value, one) for name, value in self.advance().items()}
 
     def _term(self, kind: str, *operands: Term, numbers: Sequence[int] = ()) -> Term:
         return self.manager.mk_term(getattr(self.kind, kind), list(operands), list(numbers))

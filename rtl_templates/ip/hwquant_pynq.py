@@ -13,8 +13,7 @@ description of the network, which ``hwquant core`` wrote::
 Tested against the simulated core behind a model of pynq's DMA, not on a board.
 """
 
-from __future__ import annotations  # Python 3.8 of older PYNQ
-
+# Annotations with brackets are in quotes: Python 3.8 of older PYNQ does not evaluate them.
 import base64
 import json
 import time
@@ -60,8 +59,8 @@ class HwquantCore:
     def __init__(
         self,
         overlay: Any,
-        description: str | Path,
-        memory: str | Path | None = None,
+        description: "str | Path",
+        memory: "str | Path | None" = None,
         patience: float = 1.0,
     ) -> None:
         self.network = network = json.loads(Path(description).read_text(encoding="utf-8"))
@@ -86,7 +85,7 @@ class HwquantCore:
         """Clock cycles of the latest inference."""
         return int(self._registers.read(CYCLES))
 
-    def predict(self, x: Any) -> dict[str, Any]:
+    def predict(self, x: Any) -> "dict[str, Any]":
         """Run the network on samples.
 
         Parameters
@@ -119,7 +118,7 @@ class HwquantCore:
             raise ValueError("the inputs differ in the number of samples")
         return self._outputs(self.run(integers))
 
-    def run(self, integers: list[Any]) -> list[Any]:
+    def run(self, integers: "list[Any]") -> "list[Any]":
         """Run the network on integers: int64 (N, elements) for each input, and the same for each output."""
         batch, count = self.network["batch"], len(integers[0])
         results: list[list[Any]] = [[] for _ in self._places]
@@ -133,7 +132,7 @@ class HwquantCore:
                 found.append(words[places].reshape(batch, -1))
         return [np.concatenate(found)[:count] for found in results]
 
-    def _fill(self, path: str | Path | None, size: int) -> Any:
+    def _fill(self, path: "str | Path | None", size: int) -> Any:
         """Put what the core needs into external memory, and tell it where that is."""
         if path is None:
             raise RuntimeError("the core has external memory; give external.bin of its build as memory")
@@ -187,7 +186,7 @@ class HwquantCore:
         receive.wait()
         return np.array(self._result)
 
-    def _outputs(self, results: list[Any]) -> dict[str, Any]:
+    def _outputs(self, results: "list[Any]") -> "dict[str, Any]":
         """Real numbers, and what functions the host computes of them."""
         outputs = {}
         for item, values in zip(self.network["outputs"], results):
@@ -199,7 +198,7 @@ class HwquantCore:
         return outputs
 
 
-def quantize(item: Mapping[str, Any], x: Any) -> Any:
+def quantize(item: "Mapping[str, Any]", x: Any) -> Any:
     """Turn an input's samples (N, *shape) into integers, int64 (N, elements): rounded half up, saturated."""
     if list(x.shape[1:]) != item["shape"] or len(x) == 0:
         wanted = ", ".join(map(str, ("N", *item["shape"])))

@@ -8,7 +8,7 @@ from hwquant_testing.small_networks import Net
 from hwquant.boards.board import load_board
 from hwquant.boards.fit import choose_array
 from hwquant.boards.needs import needs
-from hwquant.boards.outside import BUFFERS, board_memory, compiled_outside
+from hwquant.boards.outside import BUFFERS, board_memory, compiled_for
 from hwquant.boards.shapes import Shapes
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.cycles import timing
@@ -56,7 +56,7 @@ def test_the_memory_takes_part_only_where_the_network_does_not_fit_without(board
 
 def test_what_is_chosen_is_what_is_compiled_and_its_cycles_are_the_most(board, large):
     chosen = choose_array(large, board, (8, 8), external="auto").chosen
-    compiled = compiled_outside(large, (8, 8), board.device, chosen.outside.memory, board.link)
+    compiled = compiled_for(large, (8, 8), board.device, chosen.outside.memory, board.link)
     program = compiled.program
     assert chosen.cycles == timing(program).cycles >= chosen.outside.least_cycles
     assert timing(program, program.memory.quickest).cycles == chosen.outside.least_cycles
@@ -81,14 +81,14 @@ def test_less_block_ram_means_a_smaller_memory_inside(board):
     for rams in (56, 44, 36):
         device = dataclasses.replace(board.device, rams=rams)
         memory = board.memory.external(100e6)
-        found = compiled_outside(shapes, (8, 8), device, memory, board.link)
+        found = compiled_for(shapes, (8, 8), device, memory, board.link)
         depths.append(found.program.config.activation_depth)
         used = {need.resource: need for need in needs(found.program.config, device, found.contents)}
         assert used["ram"].needed <= rams
     assert depths == sorted(depths, reverse=True)
     assert depths[0] > depths[-1]
     with pytest.raises(DoesNotFit, match="8x8 leaves lfe5u-25f no block RAM"):
-        compiled_outside(shapes, (8, 8), dataclasses.replace(board.device, rams=16), memory, board.link)
+        compiled_for(shapes, (8, 8), dataclasses.replace(board.device, rams=16), memory, board.link)
 
 
 def test_limits_of_the_users_are_kept(board, large):
@@ -96,7 +96,7 @@ def test_limits_of_the_users_are_kept(board, large):
     found = choose_array(shapes, board, (8, 8), external="axi")
     assert found.fits
     memory = found.chosen.outside.memory
-    config = compiled_outside(shapes, (8, 8), board.device, memory, board.link).program.config
+    config = compiled_for(shapes, (8, 8), board.device, memory, board.link).program.config
     assert (config.activation_depth <= 1024, config.weight_depth) == (True, 600)
 
 
@@ -116,7 +116,7 @@ def test_where_the_memory_does_not_help_either_it_is_said_why(board, large):
     device = dataclasses.replace(board.device, rams=16)
     poor = dataclasses.replace(board, device=device)
     with pytest.raises(DoesNotFit) as refusal:
-        compiled_outside(large, (8, 8), device, board.memory.external(80e6), board.link)
+        compiled_for(large, (8, 8), device, board.memory.external(80e6), board.link)
     found = choose_array(large, poor, (8, 8), external="auto")
     assert not found.fits
     assert found.refused == str(refusal.value)

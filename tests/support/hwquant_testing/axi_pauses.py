@@ -1,6 +1,25 @@
-"""Pauses of buses in cocotbext-axi, inside the simulator."""
+"""The buses of an AXI core in cocotbext-axi, and their pauses, inside the simulator."""
 
 import random
+
+from cocotbext.axi import (
+    AxiLiteBus,
+    AxiLiteMaster,
+    AxiStreamBus,
+    AxiStreamSink,
+    AxiStreamSource,
+)
+
+
+def core_buses(dut, chance):
+    """Masters of the registers and the frames, and a sink of results, which pause at random."""
+    reset = {"reset": dut.aresetn, "reset_active_level": False}
+    registers = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi"), dut.aclk, **reset)
+    source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), dut.aclk, **reset)
+    sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), dut.aclk, **reset)
+    if chance:
+        pause(registers, chance, others=(source, sink))
+    return registers, source, sink
 
 
 def pauses(chance, seed):

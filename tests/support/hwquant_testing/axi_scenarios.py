@@ -8,16 +8,11 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, with_timeout
 from cocotbext.axi import (
     AxiBus,
-    AxiLiteBus,
-    AxiLiteMaster,
     AxiResp,
     AxiSlave,
-    AxiStreamBus,
     AxiStreamFrame,
-    AxiStreamSink,
-    AxiStreamSource,
 )
-from hwquant_testing.axi_pauses import pause
+from hwquant_testing.axi_pauses import core_buses, pause
 
 CASE = json.loads(os.environ["HWQUANT_AXI"]) if "HWQUANT_AXI" in os.environ else {}
 """frames, results: lists of bytes; registers: values by number; pauses: chance of one."""
@@ -27,17 +22,7 @@ async def start(dut):
     """Clock, reset, and the three bus models."""
     cocotb.start_soon(Clock(dut.aclk, 10, "ns").start())
     dut.aresetn.value = 0
-    registers = AxiLiteMaster(
-        AxiLiteBus.from_prefix(dut, "s_axi"), dut.aclk, dut.aresetn, reset_active_level=False
-    )
-    source = AxiStreamSource(
-        AxiStreamBus.from_prefix(dut, "s_axis"), dut.aclk, dut.aresetn, reset_active_level=False
-    )
-    sink = AxiStreamSink(
-        AxiStreamBus.from_prefix(dut, "m_axis"), dut.aclk, dut.aresetn, reset_active_level=False
-    )
-    if CASE["pauses"]:
-        pause(registers, CASE["pauses"], others=(source, sink))
+    registers, source, sink = core_buses(dut, CASE["pauses"])
     await ClockCycles(dut.aclk, 5)
     dut.aresetn.value = 1
     await ClockCycles(dut.aclk, 5)

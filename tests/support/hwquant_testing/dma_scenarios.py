@@ -19,15 +19,10 @@ from cocotb.task import bridge, resume
 from cocotb.triggers import ClockCycles
 from cocotbext.axi import (
     AxiBus,
-    AxiLiteBus,
-    AxiLiteMaster,
     AxiSlave,
-    AxiStreamBus,
     AxiStreamFrame,
-    AxiStreamSink,
-    AxiStreamSource,
 )
-from hwquant_testing.axi_pauses import pause
+from hwquant_testing.axi_pauses import core_buses, pause
 
 CASE = json.loads(os.environ["HWQUANT_AXI"]) if "HWQUANT_AXI" in os.environ else {}
 """folder: of the core's files and of the scenario's arrays; pauses: chance of one; and what a scenario wants."""
@@ -48,12 +43,7 @@ class Design:
     def __init__(self, dut, beat_bytes, word_bytes):
         self.dut = dut
         self.beat_bytes, self.word_bytes = beat_bytes, word_bytes
-        reset = {"reset": dut.aresetn, "reset_active_level": False}
-        self.registers = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi"), dut.aclk, **reset)
-        self.source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), dut.aclk, **reset)
-        self.sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), dut.aclk, **reset)
-        if CASE["pauses"]:
-            pause(self.registers, CASE["pauses"], others=(self.source, self.sink))
+        self.registers, self.source, self.sink = core_buses(dut, CASE["pauses"])
 
     async def start(self):
         """Clock and reset."""
