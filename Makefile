@@ -1,6 +1,7 @@
 # make demo      the small network from ONNX to simulated Verilog
 # make test      lint, types and all tests (below 20 minutes on two cores)
 # make nightly   the tests that take longer
+# make lowest    the tests of `make test` with the oldest packages that pyproject.toml allows, in .venv-lowest
 # make lint      ruff and mypy alone
 # make prove     what is proven of the RTL, as a table and in benchmarks/results/proofs.json
 # make registers the description of a core's registers, and what PeakRDL makes of it, in rtl_templates/ip/
@@ -14,7 +15,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 TYPES := $(VENV)/types
 
-.PHONY: demo test nightly lint prove registers docs clean
+.PHONY: demo test nightly lowest lint prove registers docs clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/hwquant demo
@@ -24,6 +25,9 @@ test: lint
 
 nightly: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m nightly
+
+lowest: $(VENV)-lowest/lowest.stamp
+	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) --dist worksteal -m "not nightly"
 
 docs: $(VENV)/docs.stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -54,6 +58,13 @@ $(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ $(VENV)/demo.stamp $(VENV)/docs.stamp
 
+$(VENV)-lowest/lowest.stamp: pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet uv
+	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest/bin/python --resolution lowest-direct \
+	  --editable '.[dev]'
+	touch $@
+
 $(VENV)/docs.stamp: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
@@ -64,4 +75,4 @@ $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf $(VENV) .build site demo hwquant.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-lowest .build site demo hwquant.egg-info .mypy_cache .pytest_cache .ruff_cache
