@@ -37,6 +37,11 @@ def has_tensors(schema):
     return any("Tensor" in str(argument.type) for argument in schema.arguments)
 
 
+def names_dimensions(schema):
+    """Whether it is an overload for tensors with named dimensions, which newer versions of torch do not have."""
+    return "name" in schema.overload_name.lower()
+
+
 def test_an_importer_has_schemas_and_schemas_have_an_importer():
     assert set(SUPPORTED) == set(DECLARED)
 
@@ -64,7 +69,8 @@ def test_every_overload_is_as_declared_or_refused_by_name(name):
         if (ours := _declared(name, overload)) is None:
             base = name if name in DECLARED else name.removesuffix("_")
             known = any(re.fullmatch(pattern, f"{base}.{overload}") for pattern in REFUSED_OVERLOADS)
-            assert known or writes_out(schema) or not has_tensors(schema), f"nobody has looked at {schema}"
+            beside = writes_out(schema) or names_dimensions(schema) or not has_tensors(schema)
+            assert known or beside, f"nobody has looked at {schema}"
             continue
         theirs = parsed(str(schema))
         assert [(item.name, item.kind, item.default) for item in ours.arguments] == [
