@@ -1,7 +1,8 @@
 """Networks larger than a chip: cycles beside what their multiplications and their traffic take at least.
 
 A 16x16 array with 96 KiB for either half of the activations and 64 KiB for weights, behind 16 bits of SDRAM at the
-array's clock (1.78 bytes a cycle in long bursts). UltraFace, YuNet and SqueezeNet as published (``HWQUANT_ZOO``), made
+array's clock of 100 MHz: an MT48LC16M16A2-75, as slow as it is behind LiteDRAM's controller at most, with refreshes
+(1.91 bytes a cycle in long bursts). UltraFace, YuNet and SqueezeNet as published (``HWQUANT_ZOO``), made
 integers with random samples; ResNet18 and MobileNetV2 with random integers. For each network: cycles of the array
 alone; cycles of the port alone, for all that the compiler's choice moves, rows and weights that come again among it;
 the bound of that choice, which is the larger of both for each group of layers that is computed together; exact cycles
@@ -28,11 +29,13 @@ from hwquant import hwq
 from hwquant.frontends import load_model
 from hwquant.program.compilation import Compilation, lowered_network
 from hwquant.program.cycles import timing
-from hwquant.program.external import ExternalMemory, MemoryTiming
+from hwquant.program.external import ExternalMemory
 from hwquant.program.isa import MoveKind, Opcode
 from hwquant.program.sizing import Requirements
 from hwquant.qgraph import QGraph
 from hwquant.quantize import quantize
+from hwquant.rtl_templates.sdram import sdram_timings
+from hwquant.rtl_templates.sdram_chips import SDRAMS
 
 ROOT = Path(__file__).resolve().parents[1]
 ZOO = Path(os.environ.get("HWQUANT_ZOO", ROOT.parent / "shared" / "zoo"))
@@ -41,11 +44,13 @@ PUBLISHED = {
     "yunet": "yunet_n_320.onnx",
     "squeezenet": "light_squeezenet.onnx",
 }
-RANDOM = "resnet18", "mobilenetv2"
+RANDOM = "mobilenetv2", "resnet18"
 ARRAY = (16, 16)
 LIMITS = {"activation_depth": 12288, "weight_depth": 4096, "parameter_depth": 1024}
-MEMORY = ExternalMemory(16, timing=MemoryTiming(gap=8))
 HERTZ = 100e6
+CHIP = SDRAMS["MT48LC16M16A2-75"]
+QUICKEST, SLOWEST = sdram_timings(CHIP, HERTZ)
+MEMORY = ExternalMemory(CHIP.data_bits, CHIP.size, SLOWEST, QUICKEST)
 SAMPLES = 4
 
 
