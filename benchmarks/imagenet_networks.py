@@ -1,4 +1,4 @@
-"""ResNet18 and MobileNetV2 with random weights, in torch alone: architectures and initialization of torchvision 0.20."""
+"""ResNet18 and MobileNetV2 with random weights, in torch alone: architecture and initialization of torchvision 0.20."""
 
 from __future__ import annotations
 
