@@ -1,8 +1,10 @@
 """Networks larger than a chip: cycles beside what their multiplications and their traffic take at least.
 
-A 16x16 array with 96 KiB for either half of the activations and 64 KiB for weights, behind 16 bits of SDRAM at the
-array's clock (1.78 bytes a cycle in long bursts). UltraFace, YuNet and SqueezeNet as published (``HWQUANT_ZOO``), made
-integers with random samples; ResNet18 and MobileNetV2 with random integers. For each network: cycles of the array
+A 16x16 array with the memories that ``hwquant compile --board ulx3s-85f`` gives it (320 KiB of activations, 16 KiB of
+weights), behind 16 bits of SDRAM at the array's clock of 100 MHz: an MT48LC16M16A2-75, as slow as it is behind
+LiteDRAM's controller at most, with refreshes (1.91 bytes a cycle in long bursts). UltraFace, YuNet and SqueezeNet as
+published (``HWQUANT_ZOO``); ResNet18 and MobileNetV2 of 224x224 pixels with random weights, as torchvision initializes
+them (``imagenet_networks.py``); all made integers with random samples. For each network: cycles of the array
 alone; cycles of the port alone, for all that the compiler's choice moves, rows and weights that come again among it;
 the bound of that choice, which is the larger of both for each group of layers that is computed together; exact cycles
 from the last pixel to the first output, their ratio to the bound and milliseconds at 100 MHz; and exact cycles from
@@ -16,23 +18,26 @@ Where ``HWQUANT_NETWORKS`` names a folder, integer networks are kept there, as N
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
+import torch
+from imagenet_networks import MobileNetV2, ResNet18
 from results import write_results
 from rich.console import Console
 from rich.table import Table
 
 from hwquant import hwq
-from hwquant.frontends import load_model
+from hwquant.frontends import from_torch, load_model
 from hwquant.program.compilation import Compilation, lowered_network
 from hwquant.program.cycles import timing
-from hwquant.program.external import ExternalMemory, MemoryTiming
+from hwquant.program.external import ExternalMemory
 from hwquant.program.isa import MoveKind, Opcode
 from hwquant.program.sizing import Requirements
 from hwquant.qgraph import QGraph
 from hwquant.quantize import quantize
+from hwquant.rtl_templates.sdram import sdram_timings
+from hwquant.rtl_templates.sdram_chips import SDRAMS
 
 ROOT = Path(__file__).resolve().parents[1]
 ZOO = Path(os.environ.get("HWQUANT_ZOO", ROOT.parent / "shared" / "zoo"))
@@ -41,25 +46,28 @@ PUBLISHED = {
     "yunet": "yunet_n_320.onnx",
     "squeezenet": "light_squeezenet.onnx",
 }
-RANDOM = "resnet18", "mobilenetv2"
+RANDOM = {"resnet18": ResNet18, "mobilenetv2": MobileNetV2}
+SIZE = 224
 ARRAY = (16, 16)
-LIMITS = {"activation_depth": 12288, "weight_depth": 4096, "parameter_depth": 1024}
-MEMORY = ExternalMemory(16, timing=MemoryTiming(gap=8))
+LIMITS = {"activation_depth": 20480, "weight_depth": 1024, "parameter_depth": 256}
 HERTZ = 100e6
+CHIP = SDRAMS["MT48LC16M16A2-75"]
+QUICKEST, SLOWEST = sdram_timings(CHIP, HERTZ)
+MEMORY = ExternalMemory(CHIP.data_bits, CHIP.size, SLOWEST, QUICKEST)
 SAMPLES = 4
 
 
 def network(name: str) -> QGraph:
     """An integer network."""
-    if name in RANDOM:
-        sys.path.insert(0, str(ROOT / "tests" / "support"))
-        from hwquant_testing import large_networks
-
-        return getattr(large_networks, name)()
     kept = Path(folder) / f"{name}.hwq" if (folder := os.environ.get("HWQUANT_NETWORKS")) else None
     if kept and kept.exists():
         return hwq.load(kept)
-    graph, rng = load_model(ZOO / PUBLISHED[name]), np.random.default_rng(0)
+    if name in RANDOM:
+        torch.manual_seed(0)
+        graph = from_torch(RANDOM[name](), torch.zeros(1, 3, SIZE, SIZE))
+    else:
+        graph = load_model(ZOO / PUBLISHED[name])
+    rng = np.random.default_rng(0)
     samples = {item.name: rng.normal(size=(SAMPLES, *item.shape)).astype(np.float32) for item in graph.inputs}
     qgraph = quantize(graph, samples)
     if kept:

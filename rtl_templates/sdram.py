@@ -288,5 +288,6 @@ def sdram_timings(
         outstanding=2,
         refresh_interval=chip.refresh_cycles(hertz if least is None else least),
         refresh_cycles=refresh,
+        row=1 << chip.column_bits,
     )
     return MemoryTiming(latency=1, gap=0, outstanding=64), worst

@@ -19,7 +19,7 @@ from hwquant.sim.contract import Task
 MOST = 64
 """Bursts that are accepted and not complete, at most."""
 
-SETTINGS = ("latency", "gap", "outstanding", "refresh_interval", "refresh_cycles", "stall", "faulty")
+SETTINGS = ("latency", "gap", "outstanding", "refresh_interval", "refresh_cycles", "row", "stall", "faulty")
 """Words of the memory ``settings``, by which a simulator that is built already is changed."""
 
 
@@ -93,7 +93,7 @@ class SimulatedMemory(Component):
         """Build the queue of bursts, what serves the first of them, and what answers those that are written."""
         m = Module()
         port = self.port
-        m.submodules.settings = stored = Memory(shape=32, depth=8, init=[*self.settings, 0])
+        m.submodules.settings = stored = Memory(shape=32, depth=len(SETTINGS), init=self.settings)
         setting = {}
         for number, name in enumerate(SETTINGS):
             read = stored.read_port(domain="comb")
@@ -103,7 +103,7 @@ class SimulatedMemory(Component):
         m.d.sync += noise.eq(Cat(noise[39] ^ noise[37] ^ noise[20] ^ noise[18], noise))
         paused = [Signal(name=f"paused{k}") for k in range(5)]
         m.d.comb += [bit.eq(noise[7 * k :][:8] < setting["stall"]) for k, bit in enumerate(paused)]
-        now = Signal(32)
+        now = Signal(32, init=8)  # longer after any burst than a gap
         m.d.sync += now.eq(now + 1)
 
         # Addresses, into the queue.
@@ -126,14 +126,18 @@ class SimulatedMemory(Component):
         serving = Signal()
         free = Signal(32)
         due = head.time + Mux(head.write, 1, setting["latency"])
-        begins = (queued != 0) & (now >= due) & (now >= free) & (~head.write | port.w.valid)
+        latest, wrote = Signal(32), Signal()
+        word = (self.data_bits // 8).bit_length() - 1
+        opened = (wrote == head.write) & ((latest ^ head.address) >> word < setting["row"])
+        due_after = free + Mux(opened, 0, setting["gap"])
+        begins = (queued != 0) & (now >= due) & (now >= due_after) & (~head.write | port.w.valid)
         active = Signal()
-        m.d.comb += active.eq(serving | begins & self._refreshed(m, head, setting))
+        m.d.comb += active.eq((serving | begins) & ~self._refreshing(m, setting))
         m.submodules.storage = storage = Memory(shape=self.data_bits, depth=self.depth, init=self.init)
         read, write = storage.read_port(domain="comb"), storage.write_port()
         beat = Signal(32)
         m.d.comb += [
-            beat.eq((head.address >> (self.data_bits // 8).bit_length() - 1) + at),
+            beat.eq((head.address >> word) + at),
             read.addr.eq(beat),
             write.addr.eq(beat),
             port.r.valid.eq(active & ~head.write & ~paused[2]),
@@ -152,7 +156,12 @@ class SimulatedMemory(Component):
         with m.If(moved):
             m.d.sync += [at.eq(Mux(ended, 0, at + 1)), serving.eq(~ended)]
         with m.If(ended):
-            m.d.sync += [free.eq(now + setting["gap"] + 1), get.addr.eq(get.addr + 1)]
+            m.d.sync += [
+                free.eq(now + 1),
+                latest.eq(head.address),
+                wrote.eq(head.write),
+                get.addr.eq(get.addr + 1),
+            ]
         with m.If(taken):
             m.d.sync += put.addr.eq(put.addr + 1)
 
@@ -177,16 +186,14 @@ class SimulatedMemory(Component):
         ]
         return m
 
-    def _refreshed(self, m: Module, head: View, setting: dict[str, Value]) -> Value:
-        """Tell whether a burst that begins in this cycle ends before the next refresh, and after the latest."""
+    def _refreshing(self, m: Module, setting: dict[str, Value]) -> Value:
+        """Tell whether this cycle is one of a refresh."""
         phase, first, counting = Signal(32), Signal(), Signal()
         current, fresh = Mux(self.begins, 0, phase), self.begins | first
-        interval = setting["refresh_interval"]
-        wraps = current + 1 == interval
+        wraps = current + 1 == setting["refresh_interval"]
         with m.If(self.begins | counting):
             m.d.sync += [counting.eq(1), phase.eq(Mux(wraps, 0, current + 1)), first.eq(fresh & ~wraps)]
-        after = fresh | (current >= setting["refresh_cycles"])
-        return (interval == 0) | ~(counting | self.begins) | (after & (current + head.length + 1 <= interval))
+        return counting & ~fresh & (current < setting["refresh_cycles"])
 
 
 class WithMemory(Component):

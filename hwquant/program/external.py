@@ -35,23 +35,27 @@ class MemoryTiming:
 
     The first beat of a burst that was accepted in cycle ``a`` moves in cycle ``max(a + latency, e + gap + 1)`` at the
     earliest, where ``e`` is the cycle of the last beat before it, and then a beat in each cycle; where the burst is
-    written, in ``max(a + 1, e + gap + 1)``, and its response comes ``latency`` cycles after its last beat.
+    written, in ``max(a + 1, e + gap + 1)``, and its response comes ``latency`` cycles after its last beat. There is no
+    gap between two bursts of the same row in the same direction.
 
     No beat moves in a refresh: the first ``refresh_cycles`` of each ``refresh_interval`` but the first one. That begins
-    in the cycle after the last beat of an input frame. A burst that would come into a refresh begins after it.
+    in the cycle after the last beat of an input frame. A burst that a refresh comes into goes on after it.
 
     Attributes
     ----------
     latency : int, default 24
         Cycles from an address to the first beat, and from the last beat that is written to the response, 1..4096.
     gap : int, default 2
-        Cycles from a burst to the next one in which no beat moves, 0..8.
+        Cycles from a burst to the next one in which no beat moves, 0..8: what it takes to open another row, or to turn
+        the data bus round.
     outstanding : int, default 4
         Bursts that are accepted and not complete, at most, 1..64.
     refresh_interval : int, default 0
         Cycles from a refresh to the next one; 0 where there is none.
     refresh_cycles : int, default 0
-        Cycles of a refresh: so many that the longest burst fits between two of them.
+        Cycles of a refresh: so many that the longest burst would fit between two of them.
+    row : int, default 0
+        Beats of a row that stays open, a power of two, 64..4096; 0: each burst opens its own.
 
     Raises
     ------
@@ -64,6 +68,7 @@ class MemoryTiming:
     outstanding: int = 4
     refresh_interval: int = 0
     refresh_cycles: int = 0
+    row: int = 0
 
     def __post_init__(self) -> None:
         limits = {"latency": (1, 4096), "gap": (0, 8), "outstanding": (1, 64)}
@@ -78,19 +83,27 @@ class MemoryTiming:
                     f"{name} of a memory must be {low}..{high}, not {getattr(self, name)} "
                     f"(refresh_interval is {self.refresh_interval})"
                 )
+        if self.row and not (BURST <= self.row <= 1 << 12 and self.row & (self.row - 1) == 0):
+            raise HwquantError(
+                f"row of a memory must be 0, or a power of two of {BURST}..4096 beats, not {self.row}"
+            )
 
     def __str__(self) -> str:
         names = ["latency", "gap", "outstanding"]
         names += ["refresh_interval", "refresh_cycles"] if self.refresh_interval else []
+        names += ["row"] if self.row else []
         return ",".join(f"{name}={getattr(self, name)}" for name in names)
 
-    def begin(self, earliest: int, beats: int) -> int:
-        """The cycle in which a burst of so many beats begins that could in ``earliest`` but for refreshes."""
+    def last(self, earliest: int, beats: int) -> int:
+        """The cycle of a burst's last beat, whose first one could move in ``earliest`` but for refreshes."""
+        end = earliest + beats - 1
         if not self.refresh_interval:
-            return earliest
-        refresh = (earliest + beats - 1) // self.refresh_interval * self.refresh_interval
-        after = refresh + self.refresh_cycles
-        return max(earliest, after) if refresh > 0 else earliest
+            return end
+        refresh = earliest // self.refresh_interval * self.refresh_interval
+        if refresh > 0 and earliest < refresh + self.refresh_cycles:
+            end += refresh + self.refresh_cycles - earliest
+        following = max(refresh, 0) + self.refresh_interval
+        return end if end < following else end + self.refresh_cycles
 
 
 QUICKEST = MemoryTiming(latency=1, gap=0, outstanding=64)

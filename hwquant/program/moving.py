@@ -13,11 +13,11 @@ from hwquant.program.isa import QUEUE, MoveKind, moved_bits
 LONG_AGO = -(1 << 40)
 
 
-def bursts(address: int, beats: int) -> Iterator[int]:
-    """Beats of the bursts of a move that begins at an address in beats: none goes over a multiple of ``BURST``."""
+def bursts(address: int, beats: int) -> Iterator[tuple[int, int]]:
+    """Addresses and beats of the bursts of a move that begins somewhere: none goes over a multiple of ``BURST``."""
     while beats:
         length = min(beats, BURST - address % BURST)
-        yield length
+        yield address, length
         address, beats = address + length, beats - length
 
 
@@ -53,6 +53,7 @@ class MoverModel:
     _end: int = LONG_AGO  # the last beat
     _served: list[int] = field(default_factory=list)  # when each of the latest bursts was complete
     _stores: bool = False  # the latest move was a store
+    _latest: tuple[int, bool] | None = None  # address of the latest burst, and whether it was written
 
     def shift(self, cycles: int) -> None:
         """Count time from so many cycles later on."""
@@ -98,24 +99,31 @@ class MoverModel:
         elif self._stores:
             begin = max(begin, before)
         offered, data, served = begin + 2, begin + 4, LONG_AGO
-        for length in bursts(address, move_beats(self.config, kind, count)):
-            served = self._burst(offered, data, length, store)
+        for first, length in bursts(address, move_beats(self.config, kind, count)):
+            served = self._burst(offered, data, first, length, store)
             offered = self._accepted + 2
         self.complete.append(served + 1)
         self.kinds.append(kind)
         self._stores = store
 
-    def _burst(self, offered: int, data: int, length: int, store: bool) -> int:
+    def _burst(self, offered: int, data: int, address: int, length: int, store: bool) -> int:
         """Serve a burst; return when it is complete."""
         memory = self.memory
         if len(self._served) >= memory.outstanding:
             offered = max(offered, self._served[-memory.outstanding] + 1)
         self._accepted = offered
         earliest = max(offered + 1, data) if store else offered + memory.latency
-        earliest = max(earliest, self._end + memory.gap + 1)
-        self._end = self.origin + memory.begin(earliest - self.origin, length) + length - 1
+        earliest = max(earliest, self._end + self._gap(address, store) + 1)
+        self._latest = address, store
+        self._end = self.origin + memory.last(earliest - self.origin, length)
         served = self._end + (memory.latency if store else 0)
         self._served = (
             [*self._served[1 - memory.outstanding :], served] if memory.outstanding > 1 else [served]
         )
         return served
+
+    def _gap(self, address: int, store: bool) -> int:
+        """Cycles without a beat before a burst."""
+        if self._latest is None or self._latest[1] != store:
+            return self.memory.gap
+        return 0 if (self._latest[0] ^ address) < self.memory.row else self.memory.gap

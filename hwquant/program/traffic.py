@@ -43,7 +43,7 @@ class Port:
     def of(cls, memory: ExternalMemory, shape: ArrayShape, room: int) -> Port:
         """The port of an array to a memory, in long bursts one after the other."""
         timing = memory.timing
-        beat = (BURST + timing.gap) / BURST
+        beat = 1 + timing.gap / max(timing.row, BURST)
         if timing.refresh_interval:
             beat *= timing.refresh_interval / (timing.refresh_interval - timing.refresh_cycles)
         word, weights = shape.word_bits, shape.columns * shape.slot_bits

@@ -14,10 +14,12 @@ from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.plans import LayerPlan
 from hwquant.quantize.shifts import (
     FINEST_SHIFT,
+    LARGEST_LEFT_OF_IDENTITY,
     LARGEST_SHIFT,
     Alignment,
     align,
     fixed_point,
+    largest_left,
     net_shifts,
     term_scale,
     weight_exponents,
@@ -103,7 +105,11 @@ def layer_scales(
             _, exponents, free = weight_exponents(term.weight, scheme, ratio, share)
             shifts.append(net_shifts(exponents, free, reference, source, FINEST_SHIFT + wider))
     largest_power = max(0, min(scheme.bits for scheme in schemes) - 2)
-    alignment = align(layer.name, shifts, largest_power, LARGEST_SHIFT + wider)
+    lefts = [
+        largest_left(scheme) if term.unit is None else LARGEST_LEFT_OF_IDENTITY
+        for term, scheme in zip(layer.terms, schemes)
+    ]
+    alignment = align(layer.name, shifts, largest_power, LARGEST_SHIFT + wider, lefts)
     scales = tuple(
         np.array(term.unit / 2.0**powers)
         if term.unit is not None and powers is not None

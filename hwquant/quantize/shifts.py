@@ -29,6 +29,10 @@ FINEST_SHIFT = 20
 """Beyond this a term's full range is a fraction of one output step: finer weights would only widen the
 accumulator."""
 LARGEST_SHIFT = 30
+MOST_REPEATED = 6
+"""log2 of how often an array repeats a term at most, for what of its left shift exceeds a weight."""
+LARGEST_LEFT_OF_IDENTITY = MOST_REPEATED + 6
+"""64 is the greatest power of two that a weight of 8 bits can be."""
 _SHIFT_OF_ZEROS = 8
 """Net shift of a term whose weights are all zero; any would do."""
 
@@ -120,8 +124,20 @@ def term_scale(shift: IntArray, left: int, reference: Scale, source: Scale) -> A
     return np.ldexp(ratio, reference.exponent - source.exponent - (shift - left))
 
 
+def largest_left(scheme: WeightScheme) -> int:
+    """The greatest left shift with which an array can do a term whose weights are quantized so.
+
+    Weights of less than 8 bits bear some of it, and the term is repeated for the rest.
+    """
+    return MOST_REPEATED + max(0, 8 - scheme.bits - (scheme.grid == "mid_rise"))
+
+
 def align(
-    name: str, terms: Sequence[IntArray | int], largest_power: int, largest_shift: int = LARGEST_SHIFT
+    name: str,
+    terms: Sequence[IntArray | int],
+    largest_power: int,
+    largest_shift: int = LARGEST_SHIFT,
+    lefts: Sequence[int] | None = None,
 ) -> Alignment:
     """Find one accumulator for all terms of a layer.
 
@@ -136,6 +152,9 @@ def align(
         Greatest log2 of an identity-like term's integer weight.
     largest_shift : int
         Bits of the largest shift.
+    lefts : sequence of int, optional
+        For each term the greatest left shift that an array can do, of the largest weight where it is identity-like:
+        weights get coarser for it where that helps.
 
     Returns
     -------
@@ -163,6 +182,11 @@ def align(
         shift = np.minimum(shift, shift.min() + largest_power)
     least = int(shift.min())
     left = [least - term if isinstance(term, int) else extra + lift for term, extra in zip(terms, left)]
+    if lefts is not None:
+        largest = [more + (int(shift.max()) - least if unit else 0) for more, unit in zip(left, units)]
+        coarser = min(least - floor, max(0, *(more - most for more, most in zip(largest, lefts))))
+        shift, least = shift - coarser, least - coarser
+        left = [max(0, more - coarser) for more in left]
     for largest, most in ((int(shift.max()), largest_shift), (max(left), LARGEST_SHIFT)):
         if largest <= most:
             continue

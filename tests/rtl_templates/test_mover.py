@@ -19,6 +19,7 @@ TIMINGS = {
     "one at a time": MemoryTiming(latency=7, gap=1, outstanding=1),
     "plain": MemoryTiming(),
     "refreshed": MemoryTiming(latency=11, gap=3, outstanding=3, refresh_interval=103, refresh_cycles=17),
+    "rows": MemoryTiming(latency=11, gap=8, outstanding=3, refresh_interval=153, refresh_cycles=41, row=128),
 }
 
 
@@ -261,7 +262,7 @@ def test_an_error_is_told_and_the_move_goes_on():
 def test_bursts_end_where_pages_can():
     for address in (0, 1, 63, 64, 100):
         for beats in (1, 63, 64, 65, 300):
-            lengths = list(bursts(address, beats))
+            lengths = [length for _, length in bursts(address, beats)]
             assert sum(lengths) == beats
             for length in lengths:
                 assert 0 < length <= BURST - address % BURST

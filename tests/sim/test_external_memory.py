@@ -22,6 +22,7 @@ from hwquant.sim.cocotb_backend import SCENARIOS, run_scenario
 
 QUICK, SLOW = MemoryTiming(latency=1, gap=0, outstanding=8), MemoryTiming(latency=40, gap=5, outstanding=1)
 REFRESHED = MemoryTiming(latency=20, outstanding=4, refresh_interval=203, refresh_cycles=31)
+ROWS = MemoryTiming(latency=20, gap=8, outstanding=4, row=128)
 NOWHERE = Part("", 0, 0)
 ARRAYS = ((4, 4), (2, 5), (6, 3), (3, 9))
 
@@ -39,7 +40,10 @@ def case(seed, array, bits=32, features=SMALL, **limits):
 
 def random_timing(rng):
     refresh = (int(rng.integers(150, 900)), int(rng.integers(1, 60))) if rng.random() < 0.5 else ()
-    return MemoryTiming(int(rng.integers(1, 60)), int(rng.integers(0, 9)), int(rng.integers(1, 9)), *refresh)
+    row = int(rng.choice([0, 64, 128, 512]))
+    return MemoryTiming(
+        int(rng.integers(1, 60)), int(rng.integers(0, 9)), int(rng.integers(1, 9)), *(refresh or (0, 0)), row
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,7 +60,7 @@ def test_random_networks_give_every_tensor_and_the_predicted_cycles(seed):
     assert verification.cycles == timing(program, memory).cycles
 
 
-@pytest.mark.parametrize("memory", [None, QUICK, SLOW, REFRESHED])
+@pytest.mark.parametrize("memory", [None, QUICK, SLOW, REFRESHED, ROWS])
 def test_cxxrtl_takes_the_predicted_cycles_for_every_memory(memory):
     program, qgraph, inputs = case(2, (4, 4))
     verification = verify(program, qgraph, inputs, simulator="cxxrtl", watch=3, memory=memory)
@@ -130,7 +134,7 @@ def test_a_program_comes_in_halves_in_the_predicted_cycles(seed, depth, build_di
         assert verification.cycles == timing(program, memory).cycles
 
 
-@pytest.mark.parametrize("memory", [None, QUICK, SLOW, REFRESHED])
+@pytest.mark.parametrize("memory", [None, QUICK, SLOW, REFRESHED, ROWS])
 def test_cxxrtl_fetches_programs_in_the_predicted_cycles(memory):
     program, qgraph, inputs = without_room(2, (4, 4), 32, 32)
     verification = verify(program, qgraph, inputs, simulator="cxxrtl", watch=3, memory=memory)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from amaranth.hdl import Cat, Module
 from amaranth.lib.wiring import Component, Out, connect
+from hwquant_testing.banded_networks import CORNERS
+from hwquant_testing.small_networks import images
 
 from hwquant.golden import run as golden
 from hwquant.program.compiler import compile_network
@@ -163,12 +165,10 @@ def test_each_chip_slower_than_its_controller_thinks_notes_the_rule_that_is_brok
         assert noted & 1 << rule, f"{rule.name}: {noted:b}"
 
 
-def test_a_network_reads_its_weights_from_the_chip(build_dir):
+def run_network(qgraph, array, inputs, limits, build_dir):
+    """Outputs as the golden model has them, and cycles between those of the quickest and the slowest memory."""
     chip, hertz = CHIPS["MT48LC16M16A2-75"], 100e6
-    qgraph = random_qgraph(np.random.default_rng(2), Features(layers=(1, 2)))
-    limits = {"weight_depth": 24, "parameter_depth": 16}
-    program = compile_network(qgraph, (4, 4), external=ExternalMemory(chip.data_bits), limits=limits)
-    inputs = random_inputs(np.random.default_rng(3), qgraph, 3)
+    program = compile_network(qgraph, array, external=ExternalMemory(chip.data_bits), limits=limits)
     image = [int.from_bytes(row.tobytes(), "little") for row in program.external_image]
     design = WithSdram(accelerator(program), chip, hertz, image)
     text = to_verilog(design) + "".join(design.controller.sources.values())
@@ -182,10 +182,35 @@ def test_a_network_reads_its_weights_from_the_chip(build_dir):
     )
     assert found.breach is None
     expected = golden(qgraph, inputs)
-    words = np.concatenate([item.to_words(expected[item.name]) for item in program.outputs], axis=1)
-    assert np.array_equal(found.words, words)
+    outputs = program.results(found.words)
+    assert outputs.keys() == expected.keys()
+    for name, values in outputs.items():
+        assert np.array_equal(values, expected[name]), name
     best, worst = (timing(program, memory).cycles for memory in sdram_timings(chip, hertz))
     assert all(best <= cycles <= worst for cycles in found.cycles[1:]), (best, list(found.cycles), worst)
+
+
+def test_a_network_reads_its_weights_from_the_chip(build_dir):
+    qgraph = random_qgraph(np.random.default_rng(2), Features(layers=(1, 2)))
+    inputs = random_inputs(np.random.default_rng(3), qgraph, 3)
+    run_network(qgraph, (4, 4), inputs, {"weight_depth": 24, "parameter_depth": 16}, build_dir)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("name", "array", "words"),
+    [
+        ("stem", (4, 4), 1024),
+        ("inverted_residuals", (9, 4), 256),
+        ("whole_pictures", (4, 3), 256),
+        ("rearranged", (2, 2), 700),
+        ("several_ends", (4, 4), 128),
+    ],
+)
+def test_tensors_come_from_the_chip_and_go_there(name, array, words, build_dir):
+    qgraph = CORNERS[name]()
+    limits = {"activation_depth": words, "weight_depth": 20 * array[0], "parameter_depth": 8 * array[1]}
+    run_network(qgraph, array, images(qgraph, 3), limits, build_dir)
 
 
 def test_long_bursts_move_a_beat_in_nearly_every_cycle(tmp_path):

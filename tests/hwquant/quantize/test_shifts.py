@@ -1,11 +1,26 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hwquant import floating, golden
 from hwquant.errors import HwquantError
+from hwquant.frontends import from_torch
+from hwquant.program.compiler import compile_network
+from hwquant.program.lowering import MAX_COPIES
+from hwquant.quantize import quantize
 from hwquant.quantize.formats import Scale
-from hwquant.quantize.shifts import align, fixed_point, net_shifts, term_scale, weight_exponents
+from hwquant.quantize.shifts import (
+    LARGEST_LEFT_OF_IDENTITY,
+    MOST_REPEATED,
+    align,
+    fixed_point,
+    largest_left,
+    net_shifts,
+    term_scale,
+    weight_exponents,
+)
 from hwquant.quantize.weight_scheme import WeightScheme
 from hwquant.quantize.weights import ideal_scale
 
@@ -51,6 +66,68 @@ def test_all_terms_meet_in_one_accumulator(wanted):
             assert np.all(alignment.shift - left - powers == term)
             assert powers.min() >= 0
             assert powers.max() <= 6
+
+
+@SETTINGS
+@given(
+    st.lists(
+        st.one_of(st.integers(-3, 9), st.lists(st.integers(-3, 25), min_size=3, max_size=3)),
+        min_size=2,
+        max_size=4,
+    ),
+    st.integers(2, 8),
+)
+def test_weights_get_coarser_where_an_array_could_not_do_the_left_shift(wanted, bits):
+    terms = [shift if isinstance(shift, int) else np.array(shift) for shift in wanted]
+    most = largest_left(WeightScheme(bits))
+    lefts = [LARGEST_LEFT_OF_IDENTITY if isinstance(term, int) else most for term in terms]
+    free, alignment = align("layer", terms, 6), align("layer", terms, 6, lefts=lefts)
+    floor = max([0, *(term for term in terms if isinstance(term, int))])
+    within = True
+    for term, left, powers, limit in zip(terms, alignment.left, alignment.unit_powers, lefts):
+        assert left >= 0
+        if powers is None:
+            assert np.all(alignment.shift - left <= term)
+            within &= left <= limit
+        else:
+            assert np.all(alignment.shift - left - powers == term)
+            within &= left + int(powers.max()) <= limit
+    assert within or alignment.shift.min() == floor
+    if free.left == alignment.left:
+        assert np.array_equal(free.shift, alignment.shift)
+    else:
+        assert free.shift.min() > alignment.shift.min()
+
+
+def test_an_array_repeats_a_term_as_often_as_is_said():
+    assert 1 << MOST_REPEATED == MAX_COPIES
+
+
+def test_a_branch_that_hardly_counts_beside_an_identity_compiles():
+    rng = np.random.default_rng(0)
+    small = torch.nn.Conv2d(4, 4, 3, padding=1)
+    with torch.no_grad():
+        small.weight *= 2.0**-9
+        small.bias *= 0
+
+    class Residual(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.small = small
+
+        def forward(self, x):
+            return x + self.small(x)
+
+    samples = rng.normal(size=(4, 4, 6, 6)).astype(np.float32)
+    graph = from_torch(Residual(), (torch.zeros(1, 4, 6, 6),))
+    qgraph = quantize(graph, samples)
+    assert compile_network(qgraph, (4, 4)).layers
+    name = graph.outputs[0].tensor
+    exact = floating.run(graph, samples)[name]
+    found = golden.run(qgraph, golden.quantize_input(qgraph, samples))[name]
+    tensor = qgraph.tensors[name]
+    error = np.abs(tensor.dequantize(found) - exact) / tensor.scale
+    assert np.quantile(error, 0.99) < 1, "half a step of the input, half a step of the output"
 
 
 def test_a_single_term_gets_the_net_shift_that_it_wants():
