@@ -11,6 +11,7 @@ from hwquant_testing.banded_networks import CORNERS
 
 from hwquant.boards.board import load_board, parse_board
 from hwquant.boards.constraints import constraints
+from hwquant.boards.contents import Contents
 from hwquant.boards.implement import implement
 from hwquant.boards.needs import needs
 from hwquant.boards.sdram import CLOCKS
@@ -127,7 +128,11 @@ def test_signals_that_are_wired_need_no_pins():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('chip = "MT48LC16M16A2-75"', 'chip = "MT48"', "memory: chip 'MT48' is none of GW2AR-18, IS42S16160G-7, M12L"),
+        (
+            'chip = "MT48LC16M16A2-75"',
+            'chip = "MT48"',
+            "memory: chip 'MT48' is none of GW2AR-18, IS42S16160G-7, M12L",
+        ),
         ('chip = "MT48LC16M16A2-75"', "", "memory: chip must be a text, and is missing"),
         ('bank = "P19 N20"', 'bank = "P19"', "memory: pins: bank must be 2 locations of pins"),
         ('bank = "P19 N20"', 'bank = "P19 N20 N18"', "memory: pins: bank must be 2 locations of pins"),
@@ -238,7 +243,10 @@ def test_a_bitstream_with_external_memory_comes_out(qgraph, tmp_path, name, most
     assert {kind: result.cells[kind] for kind in cells} == cells
     assert "litedram" in result.versions
     assert any("loads the external memory once" in note for note in result.notes)
-    need = {item.resource: item.needed for item in needs(program.config, board.device, kind=board.link)}
+    need = {
+        item.resource: item.needed
+        for item in needs(program.config, board.device, Contents.of_program(program), kind=board.link)
+    }
     assert need["ram"] == result.used["ram"]
     if name == "tang-nano-20k":
         # Registers of outputs are in the pins, where the bitstream has them.

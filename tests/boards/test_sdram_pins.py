@@ -123,7 +123,8 @@ class Pins(Component):
 
 @pytest.mark.parametrize("cas", [2, 3])
 @pytest.mark.parametrize(
-    ("name", "megahertz"), [("ulx3s-85f", 30), ("ulx3s-85f", 80), ("tang-nano-20k", 30), ("tang-nano-20k", 66)]
+    ("name", "megahertz"),
+    [("ulx3s-85f", 30), ("ulx3s-85f", 80), ("tang-nano-20k", 30), ("tang-nano-20k", 66)],
 )
 def test_a_word_is_read_as_many_cycles_later_as_the_controller_counts_on(tmp_path, cas, name, megahertz):
     board = load_board(name)
