@@ -47,6 +47,6 @@ def _data(wire: DataWire) -> Module:
     return m
 
 
-# From the falling edge to the next one: 4 ns to the chip's clock, 6 ns of the chip, 1.5 ns into the register of the pin.
+# From the falling edge to the next one: 4 ns to the chip's clock, 6 ns of the chip, 1.5 ns into the pin's register.
 # For what is written, whose registers are somewhere near the pins, half a cycle. A budget, not measured.
 SDRAM = SdramCells(_clock, _output, _data, most_hertz=66.7e6)
