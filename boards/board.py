@@ -80,6 +80,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "pins": anything(dict, "a table, such as [pins.clock]"),
     "memory": anything(dict, "a table"),
+    "ddr": text("(LP)?DDR[2-5]L?", 'a kind of memory, such as "DDR3L"'),
 }
 """Fields of a board file; device, package, speed and part are looked up, and pins checked one by one."""
 
@@ -121,6 +122,8 @@ class Board:
         Name of the board in openFPGALoader; "" where it does not know the board.
     memory : BoardMemory or None
         Its SDRAM, which programs with external memory use.
+    ddr : str
+        The DDR memory that it has, in words: hwquant has no controller for such; "" where there is none.
     """
 
     name: str
@@ -138,6 +141,7 @@ class Board:
     target_mhz: float = 0.0
     programmer: str = ""
     memory: BoardMemory | None = None
+    ddr: str = ""
 
     def __post_init__(self) -> None:
         path_name(self.name, "a board")
@@ -146,6 +150,17 @@ class Board:
         """The clock in MHz that is tried first; with external memory none above what the pins of that bear."""
         cells = self.device.family.sdram if external and self.device else None
         return min(self.target_mhz, cells.most_hertz / 1e6) if cells else self.target_mhz
+
+    @property
+    def no_memory(self) -> str:
+        """What to say of a board without ``memory`` where one is needed."""
+        if self.ddr:
+            return (
+                f"the {self.ddr} of the board {self.name} must be trained, and hwquant has no controller that does: "
+                "put a core with an AXI4 port (hwquant compile --external axi128, hwquant core --bus axi) behind one "
+                "of LiteDRAM or the vendor"
+            )
+        return f"the board {self.name} has no memory that hwquant knows"
 
     @property
     def device_name(self) -> str:
@@ -322,6 +337,7 @@ def parse_board(name: str, content: str, where: str) -> Board:
         target_mhz=float(values.get("target_mhz", clock_hz / 1e6)),
         programmer=values.get("programmer", ""),
         memory=memory,
+        ddr=values.get("ddr", ""),
     )
     if board.link not in board.links:
         raise Unsupported(

@@ -61,8 +61,9 @@ def board_memory(board: Board, choice: ExternalChoice) -> ExternalMemory | None:
         if choice == "auto":
             return None
         raise Unsupported(
-            f"the board {board.name} has no memory that hwquant knows: leave out --external {choice}, or describe it "
-            "in a board file",
+            f"{board.no_memory}; or leave out --external {choice}"
+            if board.ddr
+            else f"{board.no_memory}: leave out --external {choice}, or describe it in a board file",
             where=board.name,
         )
     if board.device is None or board.device.family.sdram is None:

@@ -106,8 +106,8 @@ class BoardTop(Component):
         board, memory = self.board, self.board.memory
         if memory is None:
             raise Unsupported(
-                f"the board {board.name} has no external memory that is known: compile without it, or take a board "
-                "whose file has a table memory, or make a core with AXI for a system of your own",
+                f"{board.no_memory}: compile without external memory, or take a board whose file has a table memory, "
+                "or make a core with AXI for a system of your own",
                 where=board.name,
             )
         memory.check(config, board.name)

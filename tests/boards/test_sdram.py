@@ -200,10 +200,19 @@ def test_a_program_without_external_memory_needs_none(qgraph, board):
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_a_board_with_ddr_memory_says_that_nothing_trains_it(program):
+    with pytest.raises(
+        Unsupported, match="the DDR3L of the board orangecrab-25f must be trained, and hwquant"
+    ):
+        top_of(load_board("orangecrab-25f").linked("uart"), program)
+    gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 @pytest.mark.parametrize(
     ("error", "message", "change"),
     [
-        (Unsupported, "ulx3s-85f has no external memory that is known: compile without", {"memory": None}),
+        (Unsupported, "ulx3s-85f has no memory that hwquant knows: compile without", {"memory": None}),
         (Unsupported, "external memory of 32 bits, that of ulx3s-85f has 16", {"bits": 32}),
         (Unsupported, "can be read at 80 MHz at most, not 100; .* --clock", {"hertz": 100e6}),
         (DoesNotFit, "needs 1024 bytes of external memory, ulx3s-85f has 512", {"size": 512}),
