@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from amaranth.lib.wiring import Out
 
 import hwquant
 
@@ -68,6 +69,39 @@ def test_the_board_file_of_the_example_is_read(tmp_path):
     (tmp_path / title).write_text(body)
     board = load_board(tmp_path / title)
     assert (board.device.name, board.clock_hz) == ("lfe5u-25f", 25_000_000)
+
+
+def titled(page: str) -> dict[str, str]:
+    """The blocks of a page that have a title, by it."""
+    blocks = BLOCK.findall((ROOT / "docs" / page).read_text())
+    return {title: body for _, title, body in blocks if title}
+
+
+@pytest.mark.nightly
+def test_the_controller_of_the_guide_has_a_port_for_a_core(tmp_path):
+    from hwquant.rtl_templates.axi_memory import memory_members
+
+    pytest.importorskip("litedram")
+    (tmp_path / "arty.yml").write_text(titled("guide/external-memory.md")["arty.yml"])
+    tool = Path(sys.executable).with_name("litedram_gen")
+    command = [tool, "arty.yml", "--output-dir", "controller", "--no-compile"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    text = (tmp_path / "controller/gateware/litedram_core.v").read_text()
+    ports = re.findall(
+        r"^ +(input|output) +wire +(?:\[(\d+):0\] +)?user_port_axi_0_(\w+)", text, re.MULTILINE
+    )
+    found = {name: (way, int(high or 0) + 1) for way, high, name in ports}
+    unused = ("lock", "cache", "prot", "qos")  # which LiteDRAM does without
+    members = memory_members(128).items()
+    ours = {
+        name.removeprefix("m_axi_"): ("input" if member.flow is Out else "output", member.shape)
+        for name, member in members
+        if not name.endswith(unused)
+    }
+    address = found["araddr"][1]
+    assert address == found["awaddr"][1] == 28, "256 MiB, of the core's 32 bits"
+    sizes = {"awaddr": address, "araddr": address, "awsize": 4, "arsize": 4}
+    assert found == {name: (way, sizes.get(name, bits)) for name, (way, bits) in ours.items()}
 
 
 @pytest.mark.nightly
