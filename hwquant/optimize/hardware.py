@@ -31,9 +31,11 @@ HARDWARE = (
     "ram",
     "large_ram",
     "bytes",
+    "moved_bytes",
     "energy_nj",
 )
-"""Names of what is known of a network on an array."""
+"""Names of what is known of a network on an array; ``moved_bytes`` are those of an inference to and from the board's
+memory, 0 where that takes no part."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ def _numbers(candidate: Candidate, shapes: Shapes, board: Board) -> dict[str, fl
         "fps": candidate.clock.megahertz * 1e6 / candidate.cycles,
         **{name: needs.get(name, 0.0) for name in ("lut", "ff", "dsp", "ram", "large_ram")},
         "bytes": -(-sum(memory_bits(program.config).values()) // 8),
+        "moved_bytes": moved,
         "energy_nj": activity(program).energy_nj + moved * MOVED_PJ / 1000,
     }
 
