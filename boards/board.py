@@ -152,17 +152,6 @@ class Board:
         return min(self.target_mhz, cells.most_hertz / 1e6) if cells else self.target_mhz
 
     @property
-    def no_memory(self) -> str:
-        """What to say of a board without ``memory`` where one is needed."""
-        if self.ddr:
-            return (
-                f"the {self.ddr} of the board {self.name} must be trained, and hwquant has no controller that does: "
-                "put a core with an AXI4 port (hwquant compile --external axi128, hwquant core --bus axi) behind one "
-                "of LiteDRAM or the vendor"
-            )
-        return f"the board {self.name} has no memory that hwquant knows"
-
-    @property
     def device_name(self) -> str:
         """Name of the device, or what stands in its place where there is none."""
         return self.device.name if self.device else NO_DEVICE

@@ -25,7 +25,7 @@ NEEDED = ("mkdocs", "material", "mkdocstrings", "mkdocs_click")
 
 def commands(text: str) -> list[str]:
     """The lines of code that begin with hwquant."""
-    lines = [line for _, _, body in BLOCK.findall(text) for line in body.splitlines()]
+    lines = [line for _, _, body in BLOCK.findall(text) for line in body.replace("\\\n", " ").splitlines()]
     return [line for line in lines if line.startswith("hwquant ")]
 
 
