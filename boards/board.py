@@ -80,6 +80,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "pins": anything(dict, "a table, such as [pins.clock]"),
     "memory": anything(dict, "a table"),
+    "ddr": text("(LP)?DDR[2-5]L?", 'a kind of memory, such as "DDR3L"'),
 }
 """Fields of a board file; device, package, speed and part are looked up, and pins checked one by one."""
 
@@ -121,6 +122,8 @@ class Board:
         Name of the board in openFPGALoader; "" where it does not know the board.
     memory : BoardMemory or None
         Its SDRAM, which programs with external memory use.
+    ddr : str
+        The DDR memory that it has, in words: hwquant has no controller for such; "" where there is none.
     """
 
     name: str
@@ -138,6 +141,7 @@ class Board:
     target_mhz: float = 0.0
     programmer: str = ""
     memory: BoardMemory | None = None
+    ddr: str = ""
 
     def __post_init__(self) -> None:
         path_name(self.name, "a board")
@@ -322,6 +326,7 @@ def parse_board(name: str, content: str, where: str) -> Board:
         target_mhz=float(values.get("target_mhz", clock_hz / 1e6)),
         programmer=values.get("programmer", ""),
         memory=memory,
+        ddr=values.get("ddr", ""),
     )
     if board.link not in board.links:
         raise Unsupported(

@@ -139,6 +139,8 @@ class Fit:
         Number of arrays that there are.
     memory : str, default ""
         Name of the board's memory; empty where it has none.
+    ddr : str, default ""
+        What DDR memory the board has that hwquant has no controller for.
     refused : str, default ""
         Why the network does not fit with that memory either; empty where nobody tried.
     """
@@ -152,6 +154,7 @@ class Fit:
     fitting: int
     shapes: int
     memory: str = ""
+    ddr: str = ""
     refused: str = ""
 
     @property
@@ -203,6 +206,8 @@ class Fit:
             text += f"; nor does it fit with the board's {self.memory}: {self.refused}"
         elif self.memory and not self.chosen.outside and self.chosen.arrays == 1:
             text += f", or let the board's {self.memory} take part (hwquant compile --external auto)"
+        elif self.ddr and self.chosen.arrays == 1:
+            text += f", or put a core (hwquant core --bus axi) behind a controller of the board's {self.ddr}"
         return text
 
     @property

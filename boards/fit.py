@@ -284,6 +284,7 @@ def _answer(
         fitting=sum(item.fits for item in compiled) if compiled else int(chosen.fits),
         shapes=shapes,
         memory=board.memory.name if board.memory else "",
+        ddr=board.ddr,
     )
 
 

@@ -18,6 +18,7 @@ from hwquant.boards.contents import Contents
 from hwquant.boards.families.family import Device
 from hwquant.boards.needs import Need, needs
 from hwquant.boards.pins import LinkKind
+from hwquant.boards.sdram import no_memory
 from hwquant.boards.shapes import Compiled, Shapes, regular
 from hwquant.errors import DoesNotFit, Unsupported
 from hwquant.program.config import HALF_STEP, ArrayConfig
@@ -60,9 +61,11 @@ def board_memory(board: Board, choice: ExternalChoice) -> ExternalMemory | None:
     if board.memory is None:
         if choice == "auto":
             return None
+        missing = no_memory(board.name, board.ddr)
         raise Unsupported(
-            f"the board {board.name} has no memory that hwquant knows: leave out --external {choice}, or describe it "
-            "in a board file",
+            f"{missing}; or leave out --external {choice}"
+            if board.ddr
+            else f"{missing}: leave out --external {choice}, or describe it in a board file",
             where=board.name,
         )
     if board.device is None or board.device.family.sdram is None:

@@ -98,6 +98,17 @@ class BoardMemory:
             )
 
 
+def no_memory(board: str, ddr: str) -> str:
+    """What to say of a board that has no memory described, but perhaps a kind of DDR, where one is needed."""
+    if ddr:
+        return (
+            f"the {ddr} of the board {board} must be trained, and hwquant has no controller that does: put a core "
+            "with an AXI4 port (hwquant compile --external axi128, hwquant core --bus axi) behind one of LiteDRAM or "
+            "the vendor"
+        )
+    return f"the board {board} has no memory that hwquant knows"
+
+
 def widths(chip: SdramChip) -> dict[str, int]:
     """Count the pins of a chip's signals."""
     single = dict.fromkeys(("clock", "clock_enable", "cs_n", "ras_n", "cas_n", "we_n"), 1)

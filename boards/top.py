@@ -10,7 +10,7 @@ from hwquant.boards.clocking import ClockGenerator, usable_clocks
 from hwquant.boards.families.sdram import SdramCells
 from hwquant.boards.parameters import CABLE, DIVISOR
 from hwquant.boards.pins import LINK_PINS
-from hwquant.boards.sdram import CLOCKS
+from hwquant.boards.sdram import CLOCKS, no_memory
 from hwquant.boards.sdram_pins import SdramPins
 from hwquant.boards.usb_cable import UsbCable
 from hwquant.errors import HwquantError, Unsupported
@@ -106,7 +106,7 @@ class BoardTop(Component):
         board, memory = self.board, self.board.memory
         if memory is None:
             raise Unsupported(
-                f"the board {board.name} has no external memory that is known: compile without it, or take a board "
+                f"{no_memory(board.name, board.ddr)}: compile without external memory, or take a board "
                 "whose file has a table memory, or make a core with AXI for a system of your own",
                 where=board.name,
             )

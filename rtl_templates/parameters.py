@@ -87,6 +87,7 @@ class ParameterReader(Component):
                     *(bank.depth, config.parameter_bits),
                     writes=int(config.external_bits > 0),
                     image=None if config.external_bits else "parameters",
+                    apart=config.external_bits > 0,
                     register="bus",
                     start=bank.start,
                 )

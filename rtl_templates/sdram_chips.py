@@ -103,5 +103,9 @@ SDRAMS = {
     "MT48LC16M16A2-75": SdramChip(16, 13, 9, 20, 20, 44, 66, 66, 15, 15, 64e6 / 8192),
     "IS42S16160G-7": SdramChip(16, 13, 9, 15, 15, 37, 60, 60, 14, 14, 64e6 / 8192),
     "M12L64322A-5T": SdramChip(32, 11, 8, 15, 15, 40, 55, 55, 10, 10, 64e6 / 4096),
+    "GW2AR-18": SdramChip(32, 11, 8, 21, 21, 49, 70, 70, 15, 14, 64e6 / 4096),
 }
-"""Chips by name: Micron 256Mb SDR SDRAM, ISSI IS42S16160G, ESMT M12L64322A."""
+"""Chips by name: Micron 256Mb SDR SDRAM, ISSI IS42S16160G, ESMT M12L64322A, and the one in the package of a GW2AR-18.
+
+Gowin (DS226) says how large that one is and how often it is refreshed, but no times: these are slow ones of such chips.
+"""

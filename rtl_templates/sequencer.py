@@ -358,6 +358,7 @@ class Sequencer(Component):
                     *(bank.depth, word),
                     writes=int(config.program_half > 0),
                     image=None if config.program_half else "program",
+                    apart=config.program_half > 0,
                     register="word",
                     start=bank.start,
                 )

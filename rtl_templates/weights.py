@@ -361,6 +361,7 @@ class WeightLoader(Component):
                 *(bank.depth, word),
                 writes=int(loadable or config.external_bits > 0),
                 image=None if config.external_bits else "weights",
+                apart=config.external_bits > 0,
                 register="" if any(packing > config.load_rows for packing in packings) else "data",
                 start=bank.start,
             )

@@ -5,12 +5,14 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from amaranth.lib.wiring import Out
 
 import hwquant
 
@@ -23,7 +25,7 @@ NEEDED = ("mkdocs", "material", "mkdocstrings", "mkdocs_click")
 
 def commands(text: str) -> list[str]:
     """The lines of code that begin with hwquant."""
-    lines = [line for _, _, body in BLOCK.findall(text) for line in body.splitlines()]
+    lines = [line for _, _, body in BLOCK.findall(text) for line in body.replace("\\\n", " ").splitlines()]
     return [line for line in lines if line.startswith("hwquant ")]
 
 
@@ -70,29 +72,87 @@ def test_the_board_file_of_the_example_is_read(tmp_path):
     assert (board.device.name, board.clock_hz) == ("lfe5u-25f", 25_000_000)
 
 
+def titled(page: str) -> dict[str, str]:
+    """The blocks of a page that have a title, by it."""
+    blocks = BLOCK.findall((ROOT / "docs" / page).read_text())
+    return {title: body for _, title, body in blocks if title}
+
+
 @pytest.mark.nightly
-def test_the_tutorial_leads_to_a_board(tmp_path):
-    pytest.importorskip("sklearn", reason="the tutorial's data are scikit-learn's")
-    text, board, _ = (ROOT / "docs/tutorial.md").read_text().partition("## On a board")
-    assert board
+def test_the_controller_of_the_guide_has_a_port_for_a_core(tmp_path):
+    from hwquant.rtl_templates.axi_memory import memory_members
+
+    pytest.importorskip("litedram")
+    (tmp_path / "arty.yml").write_text(titled("guide/external-memory.md")["arty.yml"])
+    tool = Path(sys.executable).with_name("litedram_gen")
+    command = [tool, "arty.yml", "--output-dir", "controller", "--no-compile"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    text = (tmp_path / "controller/gateware/litedram_core.v").read_text()
+    ports = re.findall(
+        r"^ +(input|output) +wire +(?:\[(\d+):0\] +)?user_port_axi_0_(\w+)", text, re.MULTILINE
+    )
+    found = {name: (way, int(high or 0) + 1) for way, high, name in ports}
+    unused = ("lock", "cache", "prot", "qos")  # which LiteDRAM does without
+    members = memory_members(128).items()
+    ours = {
+        name.removeprefix("m_axi_"): ("input" if member.flow is Out else "output", member.shape)
+        for name, member in members
+        if not name.endswith(unused)
+    }
+    address = found["araddr"][1]
+    assert address == found["awaddr"][1] == 28, "256 MiB, of the core's 32 bits"
+    sizes = {"awaddr": address, "araddr": address, "awsize": 4, "arsize": 4}
+    assert found == {name: (way, sizes.get(name, bits)) for name, (way, bits) in ours.items()}
+
+
+def followed(text: str, folder: Path, measured: Callable[[str], str]) -> str:
+    """What the commands of a text print, in a folder with its scripts.
+
+    Each line that the text shows must be among it, without what is ``measured``.
+    """
+    pytest.importorskip("sklearn", reason="the data are scikit-learn's")
     blocks = BLOCK.findall(text)
     for language, title, body in blocks:
         if title and language == "python":
-            (tmp_path / title).write_text(body)
+            (folder / title).write_text(body)
     code = "".join(body for language, _, body in blocks if language == "sh")
-    assert "hwquant fit" in code
     # The scripts beside this interpreter, whatever else is called so.
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    run = subprocess.run(["bash", "-ec", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    run = subprocess.run(["bash", "-ec", code], cwd=folder, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "20 samples, 0 mismatches" in run.stdout
-    accuracies = [float(number) for number in re.findall(r"correct, accuracy ([\d.]+)%", run.stdout)]
+    printed = {measured(line) for line in run.stdout.splitlines()}
+    shown = [line for _, title, body in blocks if title == "output" for line in body.splitlines()]
+    assert shown
+    assert [line for line in shown if measured(line) not in printed] == [], run.stdout
+    return run.stdout
+
+
+@pytest.mark.nightly
+def test_the_tutorial_leads_to_a_board(tmp_path):
+    text, board, _ = (ROOT / "docs/tutorial.md").read_text().partition("## On a board")
+    assert board
+    assert "hwquant fit" in text
+    assert text.count('title="output"') >= 5
+    printed = followed(text, tmp_path, measured)
+    assert "20 samples, 0 mismatches" in printed
+    accuracies = [float(number) for number in re.findall(r"correct, accuracy ([\d.]+)%", printed)]
     assert len(accuracies) == 2
     assert min(accuracies) > 96
-    printed = {measured(line) for line in run.stdout.splitlines()}
-    shown = [line for language, title, body in blocks if title == "output" for line in body.splitlines()]
-    assert len(shown) > 20
-    assert [line for line in shown if measured(line) not in printed] == []
+
+
+@pytest.mark.nightly
+def test_the_guide_finds_a_network_that_is_faster_than_one_in_the_boards_memory(tmp_path):
+    def masked(line: str) -> str:
+        """Without numbers, and without what a table's width makes of titles."""
+        return "" if "…" in line else re.sub(r"[\d,.x%+ -]*\d[\d,.x%+ -]*", " # ", line).strip()
+
+    printed = followed((ROOT / "docs/guide/external-memory.md").read_text(), tmp_path, masked)
+    assert float(re.search(r"([\d.]+) x the best 8-bit dense build", printed).group(1)) > 10
+    eight, picked = (
+        row.split() for row in re.findall(r"^ dense .*(?:8-bit|picked) *$", printed, re.MULTILINE)[::-1]
+    )
+    moved = -3  # before the energy, and the name of the row
+    assert (int(picked[moved]), int(eight[moved].replace(",", "")) > 204_682) == (0, True), "all weights"
 
 
 def measured(line: str) -> str:

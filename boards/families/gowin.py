@@ -12,6 +12,7 @@ from amaranth.hdl import Const, Instance
 from hwquant.boards.families.constraints import SPEED, STANDARD, SWITCH, Constraints, Pin, lines
 from hwquant.boards.families.family import ROUTABLE, CellModels, Device, Family
 from hwquant.boards.families.flow import Executable, OpenFlow, RoutingJob, nextpnr_arguments
+from hwquant.boards.families.gowin_sdram import SDRAM
 from hwquant.boards.families.languages import megahertz, word
 from hwquant.boards.families.pll import Pll, PllPins, PllSettings
 from hwquant.boards.families.ram import NARROW, WIDE, LogicCost, Ram
@@ -123,6 +124,7 @@ FAMILY = Family(
         cell="LUT4",
         routed=("--write", "routed.json"),
     ),
+    sdram=SDRAM,
     models=CellModels("gowin/cells_sim.v", ("block_ram.v", "gowin.v")),
     # A flip-flop takes the output of the LUT or ALU in its place, or the place alone, and neighbours share their set or
     # reset: nextpnr places 70 % of the flip-flops of a GW2A, and 84 % not.

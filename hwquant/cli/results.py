@@ -61,7 +61,12 @@ def front_table(result: SearchResult, picked: Candidate | None = None) -> Table:
 
 
 def designs_table(result: OptimizeResult, picked: OptimizeCandidate | None = None) -> Table:
-    """The table of an optimization's front, a row for each candidate, and of the best 8-bit dense build."""
+    """The table of an optimization's front, a row for each candidate, and of the best 8-bit dense build.
+
+    Bytes moved are those through the board's memory; they have a column where some candidate has any.
+    """
+    from hwquant.program.sides import array_name
+
     order = ", ".join(result.task.space.layers)
     table = Table(
         box=SIMPLE_HEAD,
@@ -72,13 +77,24 @@ def designs_table(result: OptimizeResult, picked: OptimizeCandidate | None = Non
     )
     for name in ("network", "bits", "offset", "array"):
         table.add_column(name)
-    titles = ("accuracy", "to float", "cycles", "inferences/s", "LUT", "DSP", "RAM", "bytes", "nJ")
-    for name in titles:
-        table.add_column(name, justify="right")
-    table.add_column()
     rows = list(result.front)
     if result.baseline is not None and result.baseline not in rows:
         rows.append(result.baseline)
+    titles = {
+        "cycles": "cycles",
+        "fps": "inferences/s",
+        "lut": "LUT",
+        "dsp": "DSP",
+        "ram": "RAM",
+        "bytes": "bytes",
+        "moved_bytes": "moved",
+        "energy_nj": "nJ",
+    }
+    if not any(item.measures["moved_bytes"] for item in rows):
+        del titles["moved_bytes"]
+    for name in ("accuracy", "to float", *titles.values()):
+        table.add_column(name, justify="right")
+    table.add_column()
     for item in rows:
         design, measures = item.design, item.measures
         names = {id(picked): "picked", id(result.baseline): "8-bit dense"}
@@ -86,13 +102,10 @@ def designs_table(result: OptimizeResult, picked: OptimizeCandidate | None = Non
             Text(item.variant + (", trained" if item.trained else "")),
             f"{design.activation_bits} | {' '.join(map(str, design.bits.values()))}",
             design.offset,
-            f"{item.array[0]}x{item.array[1]}",
+            array_name(item.array),
             f"{item.accuracy:.2%}",
             f"{result.change(item):+.2f}",
-            *(
-                f"{measures[name]:,.0f}"
-                for name in ("cycles", "fps", "lut", "dsp", "ram", "bytes", "energy_nj")
-            ),
+            *(f"{measures[name]:,.0f}" for name in titles),
             names.get(id(item), ""),
         )
     return table

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from hwquant import __version__, floating
 from hwquant.boards.board import Board, load_board
+from hwquant.boards.outside import board_memory
 from hwquant.data import Samples
 from hwquant.errors import HwquantError, Unsupported
 from hwquant.fingerprint import fingerprint
@@ -112,7 +113,7 @@ def optimize(
     DoesNotFit
         No candidate fits the board.
     Unsupported
-        The board has no device, or the network cannot be quantized.
+        The board has no device, or not the memory that is asked for, or the network cannot be quantized.
     HwquantError
         Options are out of range, data do not fit, or the folder is of another optimization.
     MissingPackage
@@ -138,7 +139,7 @@ def optimize(
     """
     options = chosen(OptimizeOptions, options, changes)
     board = load_board(board) if isinstance(board, str) else board
-    _check(board, training, validation)
+    _check(board, training, validation, options)
     check_guide()  # before anything is kept
     training = replace(
         training,
@@ -155,7 +156,8 @@ def optimize(
     layers = [item.name for item in BitSpace.of(observed.plan, options.bits).variables]
     space = Space.of(layers, options.bits, options.activation_bits, options.offsets)
     target = Target(board.name, board.device_name, board.target_mhz)
-    task = Task((graph,), data, validation, training, target, space, options, {0: observed})
+    memory = None if options.external == "none" else board.memory
+    task = Task((graph,), data, validation, training, target, memory, space, options, {0: observed})
     identity = _identity(task)
     store = Store(folder, graph, fingerprint(identity))
     values = range(max(INT8 + 1, 1 + options.arrays * options.passes))
@@ -201,13 +203,14 @@ def _run(task: Task, accuracy: float, store: Store, journal: Journal, where: _Wh
     return OptimizeResult.of(task, accuracy, tuple(variants), ledger.outcomes)
 
 
-def _check(board: Board, training: Training, validation: Samples) -> None:
+def _check(board: Board, training: Training, validation: Samples, options: OptimizeOptions) -> None:
     """Raise for what no optimization can do with, before anything is done."""
     if board.device is None:
         raise Unsupported(
             f"the board {board.name!r} has no device that a network could fit; choose another",
             where=board.name,
         )
+    board_memory(board, options.external)
     if training.evaluate is not None or training.checkpoint is not None:
         raise HwquantError(
             "optimizing evaluates and keeps what is done by itself; leave evaluate and checkpoint out"
@@ -232,6 +235,6 @@ def _identity(task: Task) -> dict[str, str]:
             loss=training.loss,
             optimizer=training.optimizer,
         ),
-        "board": fingerprint(task.target),
+        "board": fingerprint(task.target, task.memory),
         "optimizer's options": fingerprint(task.options),
     }

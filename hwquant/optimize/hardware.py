@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from hwquant.boards.board import Board
 from hwquant.boards.candidate import Candidate
 from hwquant.boards.fit import choose_array, fitting_arrays
+from hwquant.boards.outside import compiled_for
 from hwquant.boards.shapes import Shapes
 from hwquant.errors import Unsupported
-from hwquant.optimize.options import Goal
-from hwquant.program.activity import activity
+from hwquant.optimize.options import External, Goal
+from hwquant.program.activity import MOVED_PJ, activity
 from hwquant.program.memories import memory_bits
+from hwquant.program.program import Program
 from hwquant.program.sides import Array, short_array
 
 SIDES = ("arrays", "rows", "columns")
@@ -29,9 +31,11 @@ HARDWARE = (
     "ram",
     "large_ram",
     "bytes",
+    "moved_bytes",
     "energy_nj",
 )
-"""Names of what is known of a network on an array."""
+"""Names of what is known of a network on an array; ``moved_bytes`` are those of an inference to and from the board's
+memory, 0 where that takes no part."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,9 @@ MEASURES: Mapping[Goal, Measure] = {
 """The number of each goal."""
 
 
-def best_hardware(shapes: Shapes, board: Board, goal: Goal, min_fps: float | None) -> dict[str, float]:
+def best_hardware(
+    shapes: Shapes, board: Board, goal: Goal, min_fps: float | None, external: External = "none"
+) -> dict[str, float]:
     """Find the array on which a network does best, among all that fit a board.
 
     Parameters
@@ -84,6 +90,9 @@ def best_hardware(shapes: Shapes, board: Board, goal: Goal, min_fps: float | Non
         What is to be best.
     min_fps : float or None
         Inferences a second that the array must reach; where none does, the fastest array is taken.
+    external : {"none", "auto", "axi"}
+        Whether the board's memory takes part: never, where the network does not fit without, or always. Then the
+        fastest of a few arrays is taken, whatever is to be best.
 
     Returns
     -------
@@ -95,13 +104,13 @@ def best_hardware(shapes: Shapes, board: Board, goal: Goal, min_fps: float | Non
     DoesNotFit
         No array fits; the message says what the nearest one lacks.
     Unsupported
-        The board has no device, or the array cannot execute the network.
+        The board has no device, or no such memory, or the array cannot execute the network.
     """
-    fastest = choose_array(shapes, board)
+    fastest = choose_array(shapes, board, external=external)
     if not fastest.fits:
         raise fastest.shortfall()
     best = _numbers(fastest.chosen, shapes, board)
-    if goal == "fps" or (min_fps is not None and best["fps"] < min_fps):
+    if goal == "fps" or fastest.chosen.outside or (min_fps is not None and best["fps"] < min_fps):
         return best
     everything = [_numbers(item, shapes, board) for item in fitting_arrays(shapes, board)]
     enough = [item for item in everything if min_fps is None or item["fps"] >= min_fps]
@@ -109,9 +118,8 @@ def best_hardware(shapes: Shapes, board: Board, goal: Goal, min_fps: float | Non
 
 
 def _numbers(candidate: Candidate, shapes: Shapes, board: Board) -> dict[str, float]:
-    if board.device is None:
-        raise Unsupported(f"the board {board.name!r} has no device", where=board.name)
-    program = shapes.compiled(candidate.array, board.device).program
+    program = program_of(candidate, shapes, board)
+    moved = candidate.outside.moved_bytes if candidate.outside else 0
     needs = {need.resource: float(need.needed) for need in candidate.needs}
     return {
         "arrays": candidate.arrays,
@@ -122,8 +130,17 @@ def _numbers(candidate: Candidate, shapes: Shapes, board: Board) -> dict[str, fl
         "fps": candidate.clock.megahertz * 1e6 / candidate.cycles,
         **{name: needs.get(name, 0.0) for name in ("lut", "ff", "dsp", "ram", "large_ram")},
         "bytes": -(-sum(memory_bits(program.config).values()) // 8),
-        "energy_nj": activity(program).energy_nj,
+        "moved_bytes": moved,
+        "energy_nj": activity(program).energy_nj + moved * MOVED_PJ / 1000,
     }
+
+
+def program_of(candidate: Candidate, shapes: Shapes, board: Board) -> Program:
+    """The program of a network on an array that was judged for a board, with its memory or without."""
+    if board.device is None:
+        raise Unsupported(f"the board {board.name!r} has no device", where=board.name)
+    memory = candidate.outside.memory if candidate.outside else None
+    return compiled_for(shapes, candidate.array, board.device, memory, board.link).program
 
 
 def array_of(measures: Mapping[str, float]) -> Array:

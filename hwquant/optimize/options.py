@@ -10,6 +10,9 @@ from hwquant.options import NAMES, NUMBERS, Range, check, option
 from hwquant.program.array_shape import OFFSET_MODES
 from hwquant.quantize import QuantizeOptions
 
+External = Literal["auto", "none", "axi"]
+"""Whether the board's memory takes part: where a network does not fit without, never, or always."""
+
 Goal = Literal["fps", "lut", "energy-proxy", "bytes"]
 """What is to be best: inferences a second, look-up tables, the energy proxy, or bytes of all memories."""
 
@@ -30,6 +33,9 @@ class OptimizeOptions:
         Accuracy below the float network's, on the validation samples, that may be lost, in points.
     min_fps : float, optional
         Inferences a second that the pick must reach; None for any number.
+    external : {"auto", "none", "axi"}, default "auto"
+        Whether the board's memory, where it has one, takes part: where a candidate does not fit without, never, or
+        always. With it a candidate is put on the fastest of a few arrays, whatever the objective.
     bits : tuple of int, default (2, 3, 4, 5, 6, 8)
         What the bits of a layer's weights may be.
     activation_bits : tuple of int, default (4, 5, 6, 7, 8)
@@ -81,6 +87,10 @@ class OptimizeOptions:
     )
     min_fps: float | None = option(
         None, "Inferences a second that the pick must reach.", range=Range(0, above=True), metavar="N"
+    )
+    external: External = option(
+        "auto",
+        "The board's memory, where it has one: where a candidate does not fit without, never, or always.",
     )
     bits: tuple[int, ...] = option(
         (2, 3, 4, 5, 6, 8), "What the bits of a layer's weights may be.", spelling=NUMBERS

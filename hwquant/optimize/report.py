@@ -17,10 +17,12 @@ LEAST = 5.0
 
 def describe_candidate(result: OptimizeResult, item: Candidate) -> str:
     """Write in a line for people what a candidate is and does."""
+    moved = item.measures["moved_bytes"]
+    outside = f"{moved:,.0f} bytes through the board's memory, " if moved else ""
     return (
         f"{array_name(item.array)}, {item.measures['cycles']:,.0f} cycles, "
         f"{item.measures['fps']:,.0f} inferences a second of "
-        f"the core at {item.measures['clock_mhz']:.1f} MHz (estimated), {item.measures['lut']:,.0f} LUTs, "
+        f"the core at {item.measures['clock_mhz']:.1f} MHz (estimated), {item.measures['lut']:,.0f} LUTs, {outside}"
         f"accuracy {item.accuracy:.2%} ({result.change(item):+.2f} points)"
     )
 

@@ -8,14 +8,15 @@ from functools import cached_property
 from typing import Any
 
 from hwquant import hwq
+from hwquant.boards.fit import choose_array
+from hwquant.boards.shapes import Shapes
 from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.history import Step, with_steps
-from hwquant.optimize.hardware import MEASURES, SIDES, Measure, array_of
+from hwquant.optimize.hardware import MEASURES, SIDES, Measure, array_of, program_of
 from hwquant.optimize.options import OptimizeOptions
 from hwquant.optimize.space import Design
 from hwquant.optimize.task import Task
 from hwquant.optimize.variants import Variant
-from hwquant.program.compiler import compile_network
 from hwquant.program.program import Program
 from hwquant.program.sides import Array, array_name
 from hwquant.qgraph import QGraph
@@ -222,12 +223,11 @@ class OptimizeResult:
 
     def program(self, candidate: Candidate, network: QGraph | None = None) -> Program:
         """Compile a candidate for its array, as `hwquant compile --board` would."""
-        return compile_network(
-            self.network(candidate) if network is None else network,
-            candidate.array,
-            offset=candidate.design.placing,
-            operand_bits=self.task.target.operand_bits,
-        )
+        board = self.task.board
+        network = self.network(candidate) if network is None else network
+        shapes = Shapes(network, offset=candidate.design.placing)
+        judged = choose_array(shapes, board, candidate.array, external=self.options.external).chosen
+        return program_of(judged, shapes, board)
 
     def to_json(self) -> dict[str, Any]:
         """Give front, candidates and baseline as plain JSON values."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hwquant import golden, hwq, training
 from hwquant.boards.board import Board
 from hwquant.boards.device import find_device
+from hwquant.boards.sdram import BoardMemory
 from hwquant.boards.shapes import Shapes
 from hwquant.data import Samples
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
@@ -43,6 +44,8 @@ class Task:
         What finalists are trained with.
     target : Target
         The board.
+    memory : BoardMemory or None
+        Its memory, where that may take part.
     space : Space
         What a configuration chooses.
     options : OptimizeOptions
@@ -54,6 +57,7 @@ class Task:
     validation: Samples
     training: Training
     target: Target
+    memory: BoardMemory | None
     space: Space
     options: OptimizeOptions
     _observed: dict[int, Observed] = field(default_factory=dict, repr=False)
@@ -69,6 +73,12 @@ class Task:
                 return self._measured(network, design, hwq.to_bytes(network) if tuned else b"")
         except (DoesNotFit, Unsupported, training.Diverged) as error:
             return Outcome(error=str(error))
+
+    @property
+    def board(self) -> Board:
+        """The board as far as candidates are judged by it."""
+        name, device = self.target.board, find_device(self.target.device)
+        return Board(name, name, device, target_mhz=self.target.megahertz, memory=self.memory)
 
     def network(self, design: Design, options: QuantizeOptions, described: bool = False) -> QGraph:
         """Quantize a design without training; ``described`` measures the result too."""
@@ -86,10 +96,8 @@ class Task:
 
     def _measured(self, network: QGraph, design: Design, made: bytes) -> Outcome:
         """Put a network on its best array, and measure both."""
-        device = find_device(self.target.device)
-        board = Board(self.target.board, self.target.board, device, target_mhz=self.target.megahertz)
-        shapes = Shapes(network, offset=design.placing)
-        numbers = best_hardware(shapes, board, self.options.objective, self.options.min_fps)
+        shapes, options = Shapes(network, offset=design.placing), self.options
+        numbers = best_hardware(shapes, self.board, options.objective, options.min_fps, options.external)
         accuracy = self.validation.accuracy(golden.predict(network, self.validation.x)[0])
         if accuracy is None:
             raise HwquantError("the validation samples have no labels y")

@@ -8,6 +8,7 @@ from amaranth.hdl import Module
 from amaranth.lib.wiring import Component, Out, connect, flipped
 
 from hwquant.boards import tools
+from hwquant.boards.contents import Contents, as_synthesized
 from hwquant.boards.device import DEVICES
 from hwquant.boards.memories import Memory, memory_resources
 from hwquant.program.config import ArrayConfig
@@ -127,3 +128,30 @@ def test_shallow_memories_are_distributed_and_shallow_tables_logic(family, tmp_p
         assert used["ram"] == 0
     for name, kind in mapped.items():
         assert re.match("FF" if name in TABLES else DISTRIBUTED[family], kind), name
+
+
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(family, marks=[] if family == "ecp5" else pytest.mark.nightly) for family in NAMES],
+)
+@pytest.mark.parametrize("depth", [32, 48, 64, 128])
+def test_memories_that_are_filled_while_they_are_read_take_as_many_block_rams_as_estimated(
+    family, depth, tmp_path
+):
+    """Depths around that from which on a block RAM is cheaper than distributed RAM."""
+    port = {"external_bits": 16, "external_address_bits": 7}
+    power = 1 << (depth - 1).bit_length()
+    depths = {"weight_depth": depth, "parameter_depth": power, "program_depth": 2 * power}
+    config = ArrayConfig(4, 4, **depths, program_half=power, **port)
+    parts = {
+        "weight": WeightLoader(config, []),
+        "parameter": ParameterReader(config, []),
+        "program": Sequencer(config, []),
+    }
+    source = tmp_path / "top.il"
+    source.write_text(to_rtlil(Beside(parts), "top"))
+    device = DEVICES[NAMES[family]]
+    used = device.family.count(tools.synthesize(source, device))
+    shapes = [shape for part in parts.values() for shape in part.facts(config).memories]
+    made = [memory_resources(as_synthesized(shape, Contents.of(config)), device.family) for shape in shapes]
+    assert used["ram"] == math.ceil(sum(item.blocks for item in made))

@@ -111,6 +111,22 @@ def test_a_board_must_have_the_memory_that_is_asked_for(board):
         board_memory(bare, "axi")
 
 
+@pytest.mark.parametrize("name", ["orangecrab-25f", "arty-a7-35", "arty-a7-100"])
+def test_a_memory_without_a_controller_is_named_with_the_way_out(name, large):
+    board = load_board(name)
+    assert board_memory(board, "auto") is None
+    with pytest.raises(
+        Unsupported,
+        match=f"the DDR3L of the board {name} must be trained, .* core --bus axi.* LiteDRAM or the vendor; or leave "
+        "out --external axi",
+    ):
+        board_memory(board, "axi")
+    poor = dataclasses.replace(board, device=dataclasses.replace(board.device, rams=16))
+    found = choose_array(large, poor, (8, 8), external="auto")
+    assert not found.fits
+    assert "behind a controller of the board's DDR3L" in str(found.shortfall())
+
+
 def test_where_the_memory_does_not_help_either_it_is_said_why(board, large):
     """Instead of advice to let it take part."""
     device = dataclasses.replace(board.device, rams=16)

@@ -1,6 +1,7 @@
 """The SDRAM of boards: pins as amaranth-boards has them, and what a file must not say."""
 
 import gc
+import re
 from dataclasses import replace
 from importlib import resources
 from importlib.util import find_spec
@@ -10,7 +11,9 @@ from hwquant_testing.banded_networks import CORNERS
 
 from hwquant.boards.board import load_board, parse_board
 from hwquant.boards.constraints import constraints
+from hwquant.boards.contents import Contents
 from hwquant.boards.implement import implement
+from hwquant.boards.needs import needs
 from hwquant.boards.sdram import CLOCKS
 from hwquant.boards.top import BoardTop
 from hwquant.build import write_build
@@ -33,6 +36,14 @@ SIGNALS = {
     "a": "address",
     "dqm": "mask",
     "dq": "data",
+}
+GOWIN_SIGNALS = SIGNALS | {
+    "cke": "clock_enable",
+    "cs_n": "cs_n",
+    "ras_n": "ras_n",
+    "cas_n": "cas_n",
+    "wen_n": "we_n",
+    "addr": "address",
 }
 TEXT = (resources.files("hwquant.boards") / "ulx3s-85f.toml").read_text(encoding="utf-8")
 
@@ -77,6 +88,24 @@ def test_what_colorlight_wires_needs_no_pins(name):
     assert len(set(places)) == len(places)
 
 
+def test_the_pins_of_tang_nano_20k_are_those_of_the_chip_in_its_package():
+    chipdb = pytest.importorskip("apycula.chipdb")
+    database = chipdb.load_chipdb(resources.files("apycula") / "GW2A-18C.msgpack.xz")
+    theirs = {}
+    for name, row, column, half, standard in database.sip_cst["GW2AR-18C"]["QFN88"]:
+        signal, _, bit = name.partition("sdram_")[2].rstrip("]").partition("[")
+        suffix = f"_{bit}" if bit else ""
+        side = {0: "L", database.cols - 1: "R"}[column]
+        theirs[f"sdram_{GOWIN_SIGNALS[signal]}{suffix}"] = (f"IO{side}{row + 1}{half}", standard)
+    board = load_board("tang-nano-20k")
+    pins = board.memory.pins
+    assert {name: (pin.location, pin.attributes["IO_TYPE"]) for name, pin in pins.items()} == theirs
+    external = board.memory.external(66e6)
+    assert (external.size, external.data_bits) == (8 << 20, 32)
+    _, lines = constraints(board, board.device.family, board.memory)
+    assert lines.count('IO_LOC "sdram_') == len(pins) == 55
+
+
 @litedram
 @pytest.mark.parametrize("name", ["colorlight-i5", "colorlight-i9"])
 def test_the_top_of_colorlight_has_a_port_for_every_pin(name, qgraph):
@@ -99,7 +128,11 @@ def test_signals_that_are_wired_need_no_pins():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('chip = "MT48LC16M16A2-75"', 'chip = "MT48"', "memory: chip 'MT48' is none of IS42S16160G-7, M12L"),
+        (
+            'chip = "MT48LC16M16A2-75"',
+            'chip = "MT48"',
+            "memory: chip 'MT48' is none of GW2AR-18, IS42S16160G-7, M12L",
+        ),
         ('chip = "MT48LC16M16A2-75"', "", "memory: chip must be a text, and is missing"),
         ('bank = "P19 N20"', 'bank = "P19"', "memory: pins: bank must be 2 locations of pins"),
         ('bank = "P19 N20"', 'bank = "P19 N20 N18"', "memory: pins: bank must be 2 locations of pins"),
@@ -167,10 +200,19 @@ def test_a_program_without_external_memory_needs_none(qgraph, board):
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_a_board_with_ddr_memory_says_that_nothing_trains_it(program):
+    with pytest.raises(
+        Unsupported, match="the DDR3L of the board orangecrab-25f must be trained, and hwquant"
+    ):
+        top_of(load_board("orangecrab-25f").linked("uart"), program)
+    gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 @pytest.mark.parametrize(
     ("error", "message", "change"),
     [
-        (Unsupported, "ulx3s-85f has no external memory that is known: compile without", {"memory": None}),
+        (Unsupported, "ulx3s-85f has no memory that hwquant knows: compile without", {"memory": None}),
         (Unsupported, "external memory of 32 bits, that of ulx3s-85f has 16", {"bits": 32}),
         (Unsupported, "can be read at 80 MHz at most, not 100; .* --clock", {"hertz": 100e6}),
         (DoesNotFit, "needs 1024 bytes of external memory, ulx3s-85f has 512", {"size": 512}),
@@ -191,12 +233,31 @@ def test_what_does_not_go_together_is_refused(qgraph, board, program, error, mes
 
 @litedram
 @pytest.mark.nightly
-def test_a_bitstream_with_external_memory_comes_out(qgraph, program, board, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "most", "cells"),
+    [
+        ("ulx3s-85f", 80, {"IDDRX1F": 16, "ODDRX1F": 1}),
+        # Nothing reads the upper bits of a word: their pins have no register for it.
+        ("tang-nano-20k", 66.7, {"IDDR": 22, "ODDR": 1, "IOBUF": 32}),
+    ],
+)
+def test_a_bitstream_with_external_memory_comes_out(qgraph, tmp_path, name, most, cells):
+    board = load_board(name)
+    program = compile_network(qgraph, (2, 2), external=board.memory.external(60e6), limits=LIMITS)
     build = write_build(qgraph, program, tmp_path / "build")
     result = implement(build, board, effort="quick")
     folder = build.folder / "boards" / board.name
     assert (folder / result.bitstream).stat().st_size > 10_000
-    assert result.clock_mhz <= 80, "which the pins bear, less than the board's target"
-    assert result.cells["IDDRX1F"] == 16
+    assert result.clock_mhz <= most, "which the pins bear, less than the board's target"
+    assert {kind: result.cells[kind] for kind in cells} == cells
     assert "litedram" in result.versions
     assert any("loads the external memory once" in note for note in result.notes)
+    need = {
+        item.resource: item.needed
+        for item in needs(program.config, board.device, Contents.of_program(program), kind=board.link)
+    }
+    assert need["ram"] == result.used["ram"]
+    if name == "tang-nano-20k":
+        # Registers of outputs are in the pins, where the bitstream has them.
+        log = (folder / "routing.log").read_text()
+        assert re.search(r"IOLOGICO: +23/", log), "the clock's, and those of 22 outputs"

@@ -8,6 +8,7 @@ import pytest
 from hwquant_testing.banded_networks import CORNERS
 from hwquant_testing.small_networks import images
 
+from hwquant.boards.board import load_board
 from hwquant.driver import connect
 from hwquant.errors import MemoryFault
 from hwquant.golden import run as golden
@@ -20,7 +21,6 @@ from hwquant.program.external import ExternalMemory, MemoryTiming
 from hwquant.program.layout import words_to_integers
 from hwquant.program.registers import Register
 from hwquant.rtl_templates.sdram import sdram_timings
-from hwquant.rtl_templates.sdram_chips import SDRAMS
 from hwquant.rtl_templates.uart import MIN_DIVISOR
 from hwquant.sim import BOARD_SIMULATORS
 from hwquant.sim.board import TIMEOUT, SimulatedBoard
@@ -30,7 +30,7 @@ from hwquant.sim.external_memory import settings_of
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
 
-CHIP = SDRAMS["MT48LC16M16A2-75"]
+LIMITS = {"activation_depth": 700, "weight_depth": 64, "parameter_depth": 32}
 SLICE = 50
 """Clock cycles that pass at a time; less than a byte and the pause behind it."""
 
@@ -43,8 +43,7 @@ def network():
 @pytest.fixture(scope="module")
 def program(network):
     """Bands of its tensors are outside, and so are its weights."""
-    limits = {"activation_depth": 700, "weight_depth": 64, "parameter_depth": 32}
-    program = compile_network(network, (2, 2), external=ExternalMemory(CHIP.data_bits), limits=limits)
+    program = compile_network(network, (2, 2), external=ExternalMemory(16), limits=LIMITS)
     assert program.config.half_depth > 0
     return program
 
@@ -52,8 +51,8 @@ def program(network):
 @pytest.fixture(scope="module")
 def fetched(network):
     """Its program is outside too."""
-    limits = {"activation_depth": 700, "weight_depth": 64, "parameter_depth": 32, "program_depth": 64}
-    program = compile_network(network, (2, 2), external=ExternalMemory(CHIP.data_bits), limits=limits)
+    limits = {**LIMITS, "program_depth": 64}
+    program = compile_network(network, (2, 2), external=ExternalMemory(16), limits=limits)
     assert program.config.half_depth > 0
     assert 2 * program.config.program_half == program.config.program_depth == 64 < len(program.words) / 3
     return program
@@ -191,11 +190,17 @@ def test_an_error_of_the_memory_is_one_of_the_run(network, program, faulty):
 
 @pytest.mark.nightly
 @pytest.mark.skipif(find_spec("litedram") is None, reason="litedram is not installed")
-@pytest.mark.parametrize("simulator", BOARD_SIMULATORS)
-def test_a_board_with_an_sdram_computes_what_the_golden_model_computes(network, program, simulator):
+@pytest.mark.parametrize(
+    ("name", "simulator"),
+    [*(("ulx3s-85f", simulator) for simulator in BOARD_SIMULATORS), ("tang-nano-20k", "verilator")],
+)
+def test_a_board_with_an_sdram_computes_what_the_golden_model_computes(network, name, simulator):
     """A rule of the data sheet that is broken makes all that is read wrong."""
-    q, sdram = images(network, 4), ClockedSdram(CHIP)
-    best, worst = (timing(program, memory).cycles for memory in sdram_timings(CHIP, sdram.hertz))
+    board = load_board(name)
+    hertz = board.target(external=True) * 1e6
+    program = compile_network(network, (2, 2), external=board.memory.external(hertz), limits=LIMITS)
+    q, sdram = images(network, 4), ClockedSdram(board.memory.chip, hertz)
+    best, worst = (timing(program, memory).cycles for memory in sdram_timings(sdram.chip, hertz))
     with (
         SimulatedBoard(program, sdram=sdram, simulator=simulator) as board,
         SerialLink(board.port) as link,

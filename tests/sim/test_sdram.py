@@ -133,6 +133,7 @@ def run(tmp_path, bench, scenario, **case):
         ("IS42S16160G-7", 100e6, 0.3),
         pytest.param("MT48LC16M16A2-75", 50e6, 0.0, marks=pytest.mark.nightly),
         pytest.param("M12L64322A-5T", 125e6, 0.0, marks=pytest.mark.nightly),
+        pytest.param("GW2AR-18", 66e6, 0.2, marks=pytest.mark.nightly),
     ],
 )
 def test_random_bursts_read_what_was_written_and_break_no_rule(tmp_path, name, hertz, pauses):

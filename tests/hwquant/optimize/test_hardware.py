@@ -1,6 +1,10 @@
 """The best array of a network is the best of all arrays, compiled one by one."""
 
+import math
+from dataclasses import replace
+
 import pytest
+from hwquant_testing.small_networks import Net
 
 from hwquant.boards import shapes as all_shapes
 from hwquant.boards.board import load_board
@@ -9,8 +13,8 @@ from hwquant.boards.fit import choose_array
 from hwquant.boards.needs import needs
 from hwquant.boards.shapes import Shapes
 from hwquant.errors import DoesNotFit, HwquantError
-from hwquant.optimize.hardware import HARDWARE, MEASURES, best_hardware
-from hwquant.program.activity import activity
+from hwquant.optimize.hardware import HARDWARE, MEASURES, best_hardware, program_of
+from hwquant.program.activity import MOVED_PJ, activity
 from hwquant.program.memories import memory_bits
 
 SHAPES = tuple((a, b) for a in (2, 4, 6, 8) for b in (2, 4, 6, 8) if a % b == 0 or b % a == 0)
@@ -68,9 +72,37 @@ def test_where_none_is_fast_enough_the_fastest_is_taken(shapes):
 
 
 def test_a_network_that_fits_nowhere_is_an_error_that_says_what_is_missing(shapes):
-    from dataclasses import replace
-
     board = load_board("icebreaker")
     small = replace(board, device=replace(board.device, luts=100))
     with pytest.raises(DoesNotFit, match="LUT of 100"):
         best_hardware(shapes, small, "lut", None)
+
+
+@pytest.fixture(scope="module")
+def large():
+    """A network with more weights than a ULX3S-12F has bits of block RAM."""
+    net = Net(seed=3, x=(8, 5, 5))
+    last = net.conv("x", 128, (3, 3), padding=(1, 1, 1, 1))
+    net.conv(net.conv(last, 128, (3, 3), padding=(1, 1, 1, 1)), 16)
+    return Shapes(net.build())
+
+
+@pytest.mark.parametrize(("goal", "min_fps"), [("fps", None), ("lut", 1.0)])
+def test_with_the_boards_memory_it_is_the_array_that_is_chosen_then(large, goal, min_fps):
+    board = load_board("ulx3s-12f")
+    with pytest.raises(DoesNotFit):
+        best_hardware(large, board, goal, min_fps)
+    best = best_hardware(large, board, goal, min_fps, "auto")
+    chosen = choose_array(large, board, external="auto").chosen
+    program = program_of(chosen, large, board)
+    assert program.config.external_bits == 16
+    assert math.ceil(best["cycles"]) == chosen.cycles
+    assert best["clock_mhz"] <= 80, "what the pins bear"
+    moved = chosen.outside.moved_bytes
+    assert moved > 128 * 128 * 9, "all weights, at least"
+    assert best["energy_nj"] == pytest.approx(activity(program).energy_nj + moved * MOVED_PJ / 1000)
+
+
+def test_the_memory_takes_no_part_where_the_network_fits_without(shapes):
+    board = load_board("ulx3s-12f")
+    assert best_hardware(shapes, board, "fps", None, "auto") == best_hardware(shapes, board, "fps", None)

@@ -11,6 +11,7 @@ from hwquant.quantize import QuantizeOptions
     ("changes", "message"),
     [
         ({"objective": "speed"}, "objective must be one of fps, lut, energy-proxy, bytes"),
+        ({"external": "axi16"}, "external must be one of auto, none, axi"),
         ({"max_drop": -1}, "max_drop must be"),
         ({"min_fps": 0}, "min_fps must be above 0"),
         ({"bits": (9,)}, r"bits must be numbers from 1 to 8, not \(9,\)"),
