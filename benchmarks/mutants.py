@@ -86,7 +86,9 @@ class Mutant:
         return self.sources[0].removeprefix("rtl_templates/").partition(".py")[0]
 
 
-def list_mutants(work: Path, text: str, top: str, inside: str, count: int, seed: int) -> list[Mutant]:
+def list_mutants(
+    work: Path, text: str, top: str, inside: str, count: int, seed: int, kept: Sequence[str] = ()
+) -> list[Mutant]:
     """List mutants of a design, evenly over its modules, cells and lines.
 
     Parameters
@@ -103,10 +105,13 @@ def list_mutants(work: Path, text: str, top: str, inside: str, count: int, seed:
         Most mutants.
     seed : int
         Chooses them.
+    kept : Sequence of str
+        Wires that stay even if nothing needs them, such as ``"module/wire"``.
     """
     write_bytes(work / "design.il", text.encode())
     chosen = f"{inside}/* {inside}/t:$meminit_v2 %d"
-    reading = ["read_rtlil design.il", f"hierarchy -top {top}", "proc", "opt_clean", f"write_rtlil {BASE}"]
+    reading = ["read_rtlil design.il", f"hierarchy -top {top}", "proc"]
+    reading += [*(f"setattr -set keep 1 {wire}" for wire in kept), "opt_clean", f"write_rtlil {BASE}"]
     more = 2 * count + 20  # some are left out
     yosys([*reading, f"mutate -list {more} -seed {seed} -o list.txt {chosen}"], work, "list")
     homes = {
@@ -212,7 +217,10 @@ class ClaimedComponent:
 
     def list(self, count: int, seed: int) -> list[Mutant]:
         """Mutants of the component, of which nothing is damaged yet."""
-        return list_mutants(self.work, self.text, "top", "top.dut*", count, seed)
+        # What lemmas see, by the modules that there are before the harness is flat.
+        seen = [name.rpartition(".") for name in self.harness.seen.values()]
+        kept = [f"top.{module}/{wire}" for module, _, wire in seen]
+        return list_mutants(self.work, self.text, "top", "top.dut*", count, seed, kept)
 
     def finder(self) -> Callable[[Mutant], bool | None]:
         """What tells whether the claim refutes a damaged mutant; None: not decided in time.
