@@ -8,6 +8,7 @@ from hwquant.prove import (
     dispatching,
     filling,
     framing,
+    hosting,
     loading,
     moving,
     multiplying,
@@ -34,5 +35,6 @@ CLAIMS = (
     *filling.CLAIMS,
     *registers.CLAIMS,
     *framing.CLAIMS,
+    *hosting.CLAIMS,
 )
 """Every claim, each with a name of its own."""
