@@ -12,6 +12,7 @@ from hwquant.prove import (
     loading,
     moving,
     multiplying,
+    packing,
     pooling,
     products,
     registers,
@@ -36,5 +37,6 @@ CLAIMS = (
     *registers.CLAIMS,
     *framing.CLAIMS,
     *hosting.CLAIMS,
+    *packing.CLAIMS,
 )
 """Every claim, each with a name of its own."""
