@@ -29,6 +29,8 @@ SELECT, SELECT_BITS = "mutsel", 16
 BASE, MUTATED = "base.il", "mutated.il"
 LIMIT = 5_000
 """Milliseconds for a question to the solver."""
+CYCLES = 12
+"""Cycles from configuration on that are searched at least."""
 LEFT_OUT = re.compile(r" -port (CLK|Q) ")
 """Clocks, and outputs of registers: Yosys keeps initial values with the wires there."""
 REACHABLE = 20
@@ -229,7 +231,7 @@ class ClaimedComponent:
         solver = Solver()
         cycles, kind = Chosen(system, solver.manager, begins=True), solver.kind
         violations, assumed = [], solver.manager.mk_true()
-        for _ in range(2 * self.claim.depth):  # as long as the controls of the proof
+        for _ in range(max(CYCLES, 2 * self.claim.depth)):  # at least as long as the controls of the proof
             outputs = cycles.step()
             assumed = solver.manager.mk_term(kind.AND, [assumed, outputs["assumed"]])
             wrong = solver.manager.mk_term(kind.NOT, [outputs["always"]])

@@ -22,6 +22,7 @@ from typing import Any
 import click
 import numpy as np
 from mutants import (
+    CYCLES,
     MUTATED,
     ClaimedComponent,
     Equivalence,
@@ -45,7 +46,7 @@ from hwquant.random_networks.features import Features
 
 PROGRAMS = 8
 """Networks that a core is simulated on."""
-BOUND = 12
+BOUND = CYCLES
 """Cycles from configuration on in which mutants are compared with the RTL, where no proof for all cycles comes out."""
 SOUND = Mutant(0, "", "", "", (), ())
 ALL = 1 << 20

@@ -17,6 +17,7 @@ from hwquant.prove import (
     products,
     registers,
     requantization,
+    sequencing,
     streams,
     tables,
 )
@@ -38,5 +39,6 @@ CLAIMS = (
     *framing.CLAIMS,
     *hosting.CLAIMS,
     *packing.CLAIMS,
+    *sequencing.CLAIMS,
 )
 """Every claim, each with a name of its own."""
