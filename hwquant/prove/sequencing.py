@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from amaranth.hdl import Signal, Value
@@ -43,7 +43,7 @@ class Event:
     payload: int = 0
     takes: bool = False
     layer: bool = False
-    registers: Mapping[str, int] | None = None
+    registers: Mapping[str, int] = field(default_factory=dict)
 
 
 def events(config: ArrayConfig, program: Sequence[Instruction]) -> Iterator[Event]:
@@ -51,6 +51,10 @@ def events(config: ArrayConfig, program: Sequence[Instruction]) -> Iterator[Even
     levels: list[Mapping[str, int]] = [{} for _ in range(4)]
     held: dict[Opcode, Mapping[str, int]] = {}
     repeat = {"count": 0, "step": 0}
+
+    def packed(opcode: Opcode) -> int:
+        return instruction_layout(config, opcode).const(held[opcode]).as_bits()
+
     for item in program:
         values = item.values
         match item.opcode:
@@ -73,21 +77,14 @@ def events(config: ArrayConfig, program: Sequence[Instruction]) -> Iterator[Even
                         "offset": held[Opcode.OFFSET]["offset"],
                     }
                     geometry = {"levels": levels, "plane": held[Opcode.PLANE]}
-                    yield Event(
-                        "job",
-                        job_layout(config).const(job).as_bits(),
-                        bool(tile["source"] or tile["layer"]),
-                        bool(tile["layer"]),
-                        {
-                            "geometry": geometry_layout(config).const(geometry).as_bits(),
-                            "write": instruction_layout(config, Opcode.WRITE)
-                            .const(held[Opcode.WRITE])
-                            .as_bits(),
-                            "clamp": instruction_layout(config, Opcode.CLAMP)
-                            .const(held[Opcode.CLAMP])
-                            .as_bits(),
-                        },
-                    )
+                    registers = {
+                        "geometry": geometry_layout(config).const(geometry).as_bits(),
+                        "write": packed(Opcode.WRITE),
+                        "clamp": packed(Opcode.CLAMP),
+                    }
+                    payload = job_layout(config).const(job).as_bits()
+                    layer = bool(tile["layer"])
+                    yield Event("job", payload, layer or bool(tile["source"]), layer, registers)
                 repeat = {"count": 0, "step": 0}
             case Opcode.END:
                 yield Event("done")
@@ -186,7 +183,7 @@ def sequencer(config: ArrayConfig, program: Sequence[Instruction], name: str) ->
 
 def _moved(config: ArrayConfig) -> int:
     """Bits of an input's words."""
-    return sum(field.width for field in fields(config)[Opcode.INPUT])
+    return sum(item.width for item in fields(config)[Opcode.INPUT])
 
 
 REGISTERS = ("geometry", "write", "clamp")
