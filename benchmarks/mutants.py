@@ -222,6 +222,12 @@ class ClaimedComponent:
         kept = [f"top.{module}/{wire}" for module, _, wire in seen]
         return list_mutants(self.work, self.text, "top", "top.dut*", count, seed, kept)
 
+    def cells(self) -> str:
+        """The component's netlist after :meth:`list`, without where it comes from."""
+        text = (self.work / BASE).read_text(encoding="utf-8")
+        modules = re.findall(rf"^module \\{re.escape(self.top)}\b.*?^end$", text, re.S | re.M)
+        return re.sub(r"^ *attribute .*\n", "", "\n".join(modules), flags=re.M)
+
     def finder(self) -> Callable[[Mutant], bool | None]:
         """What tells whether the claim refutes a damaged mutant; None: not decided in time.
 

@@ -136,7 +136,7 @@ def damaged_component(claim: Claim, count: int, seed: int, claims: Sequence[Clai
     """Damage the component of a claim; the fates of its mutants, of which all claims of that component are asked."""
     with working_folder() as work:
         component = ClaimedComponent(claim, work)
-        mutants = component.list(count, seed)
+        mutants, cells = component.list(count, seed), component.cells()
         damage(work, mutants)
         refuted = _finder(component)
         equivalences: dict[str, Equivalence] = {component.top: Equivalence(work, component.top)}
@@ -149,21 +149,29 @@ def damaged_component(claim: Claim, count: int, seed: int, claims: Sequence[Clai
             else:
                 fates.append(_judged(work, component.top, equivalences, mutant))
     others = [other for other in claims if other is not claim and component_of(other) == component_of(claim)]
-    return refuted_by_claims(others, fates)
+    return refuted_by_claims(others, fates, cells)
 
 
-def refuted_by_claims(claims: Sequence[Claim], fates: list[Fate]) -> list[Fate]:
+def refuted_by_claims(claims: Sequence[Claim], fates: list[Fate], cells: str = "") -> list[Fate]:
     """Ask claims about mutants of another design with their components that are not killed.
 
     A mutant is the same as one of a claim's component where mode, port, bits and lines are. Where several are, all of
-    them have to be refuted.
+    them have to be refuted. Of a component whose netlist is ``cells`` it is the one of the same cell.
     """
     wanted = {fate.mutant.key for fate in fates if fate.outcome in NOT_KILLED}
     killers: dict[tuple[str, ...], str] = {}
     for claim in claims if wanted else ():
         with working_folder() as work:
             component = ClaimedComponent(claim, work)
-            same = [mutant for mutant in component.list(ALL, 0) if mutant.key in wanted - killers.keys()]
+            alike = component.list(ALL, 0)
+            if component.cells() == cells:
+                keys = {(fate.mutant.module, fate.mutant.change): fate.mutant.key for fate in fates}
+                alike = [
+                    replace(mutant, key=keys[name])
+                    for mutant in alike
+                    if (name := (mutant.module, mutant.change)) in keys
+                ]
+            same = [mutant for mutant in alike if mutant.key in wanted - killers.keys()]
             same = [replace(mutant, number=number) for number, mutant in enumerate(same, 1)]
             if not same or len(same) > MOST_ALIKE * len(wanted):
                 continue
