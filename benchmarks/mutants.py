@@ -29,8 +29,8 @@ SELECT, SELECT_BITS = "mutsel", 16
 BASE, MUTATED = "base.il", "mutated.il"
 LIMIT = 5_000
 """Milliseconds for a question to the solver."""
-SOUND_LIMIT = 60_000
-"""Milliseconds for a question about a component without a damage, which has to be decided."""
+CYCLES = 12
+"""Cycles from configuration on that are searched at least."""
 LEFT_OUT = re.compile(r" -port (CLK|Q) ")
 """Clocks, and outputs of registers: Yosys keeps initial values with the wires there."""
 REACHABLE = 20
@@ -86,7 +86,9 @@ class Mutant:
         return self.sources[0].removeprefix("rtl_templates/").partition(".py")[0]
 
 
-def list_mutants(work: Path, text: str, top: str, inside: str, count: int, seed: int) -> list[Mutant]:
+def list_mutants(
+    work: Path, text: str, top: str, inside: str, count: int, seed: int, kept: Sequence[str] = ()
+) -> list[Mutant]:
     """List mutants of a design, evenly over its modules, cells and lines.
 
     Parameters
@@ -103,10 +105,13 @@ def list_mutants(work: Path, text: str, top: str, inside: str, count: int, seed:
         Most mutants.
     seed : int
         Chooses them.
+    kept : Sequence of str
+        Wires that stay even if nothing needs them, such as ``"module/wire"``.
     """
     write_bytes(work / "design.il", text.encode())
     chosen = f"{inside}/* {inside}/t:$meminit_v2 %d"
-    reading = ["read_rtlil design.il", f"hierarchy -top {top}", "proc", "opt_clean", f"write_rtlil {BASE}"]
+    reading = ["read_rtlil design.il", f"hierarchy -top {top}", "proc"]
+    reading += [*(f"setattr -set keep 1 {wire}" for wire in kept), "opt_clean", f"write_rtlil {BASE}"]
     more = 2 * count + 20  # some are left out
     yosys([*reading, f"mutate -list {more} -seed {seed} -o list.txt {chosen}"], work, "list")
     homes = {
@@ -212,18 +217,27 @@ class ClaimedComponent:
 
     def list(self, count: int, seed: int) -> list[Mutant]:
         """Mutants of the component, of which nothing is damaged yet."""
-        return list_mutants(self.work, self.text, "top", "top.dut*", count, seed)
+        # What lemmas see, by the modules that there are before the harness is flat.
+        seen = [name.rpartition(".") for name in self.harness.seen.values()]
+        kept = [f"top.{module}/{wire}" for module, _, wire in seen]
+        return list_mutants(self.work, self.text, "top", "top.dut*", count, seed, kept)
+
+    def cells(self) -> str:
+        """The component's netlist after :meth:`list`, without where it comes from."""
+        text = (self.work / BASE).read_text(encoding="utf-8")
+        modules = re.findall(rf"^module \\{re.escape(self.top)}\b.*?^end$", text, re.S | re.M)
+        return re.sub(r"^ *attribute .*\n", "", "\n".join(modules), flags=re.M)
 
     def finder(self) -> Callable[[Mutant], bool | None]:
         """What tells whether the claim refutes a damaged mutant; None: not decided in time.
 
-        It must not refute the component as it is.
+        It must not refute the component as it is, whose number is 0.
         """
         system = translated(self.work, "top", flattened(self.harness))
         solver = Solver()
         cycles, kind = Chosen(system, solver.manager, begins=True), solver.kind
         violations, assumed = [], solver.manager.mk_true()
-        for _ in range(2 * self.claim.depth):  # as long as the controls of the proof
+        for _ in range(max(CYCLES, 2 * self.claim.depth)):  # at least as long as the controls of the proof
             outputs = cycles.step()
             assumed = solver.manager.mk_term(kind.AND, [assumed, outputs["assumed"]])
             wrong = solver.manager.mk_term(kind.NOT, [outputs["always"]])
@@ -231,11 +245,14 @@ class ClaimedComponent:
 
         def refuted(mutant: Mutant) -> bool | None:
             chosen = {cycles.number: solver.number(mutant.number)}
+            answer: bool | None = False
             for violation in solver.manager.substitute_terms(violations, chosen):
-                found = solver.possible(violation, LIMIT if mutant.number else SOUND_LIMIT)
-                if found is not False:
-                    return found
-            return False
+                found = solver.possible(violation)
+                if found:
+                    return True
+                if found is None:
+                    answer = None  # a later cycle may be easier
+            return answer
 
         return refuted
 

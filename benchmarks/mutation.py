@@ -2,12 +2,14 @@
 
 Components with claims are damaged alone, and all claims of the component are asked; cores are damaged whole, as Verilog
 is written from them, and simulated on random networks. Mutants that are proven equal to the RTL in all cycles do not
-count; all others that are not killed do. ``--component`` takes only targets or components whose names have its text,
-and writes nothing.
+count; all others that are not killed do. ``--component`` takes only targets whose names have its
+text, and writes nothing. ``--resume`` goes on with the record: targets that it has not, or, with ``--component``, those
+once more.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections import Counter
@@ -20,6 +22,7 @@ from typing import Any
 import click
 import numpy as np
 from mutants import (
+    CYCLES,
     MUTATED,
     ClaimedComponent,
     Equivalence,
@@ -30,7 +33,7 @@ from mutants import (
     list_mutants,
 )
 from mutated_core import Hardware, MutatedCore, core_text, experiments
-from results import write_results
+from results import FOLDER, write_results
 
 from hwquant.errors import HwquantError
 from hwquant.files import working_folder
@@ -38,11 +41,12 @@ from hwquant.program.external import ExternalMemory
 from hwquant.prove.claims import CLAIMS
 from hwquant.prove.core import core_claims
 from hwquant.prove.harness import Claim
+from hwquant.prove.prover import decided
 from hwquant.random_networks.features import Features
 
 PROGRAMS = 8
 """Networks that a core is simulated on."""
-BOUND = 12
+BOUND = CYCLES
 """Cycles from configuration on in which mutants are compared with the RTL, where no proof for all cycles comes out."""
 SOUND = Mutant(0, "", "", "", (), ())
 ALL = 1 << 20
@@ -119,14 +123,12 @@ def _judged(work: Path, module: str, equivalences: dict[str, Equivalence], mutan
 
 
 def _finder(component: ClaimedComponent) -> Callable[[Mutant], bool | None]:
-    """What tells whether a claim refutes a mutant; of a claim not decided without a damage that is never known."""
+    """What tells whether a claim refutes a mutant, once the claim holds without a damage."""
     refuted = component.finder()
+    # Cycles are searched faster than a claim is proven, but not for every component.
     sound = refuted(SOUND)
-    if sound:
+    if sound or (sound is None and not decided(component.claim)[1]):
         raise HwquantError(f"{component.claim.name} is refuted without a damage: see hwquant prove")
-    if sound is None:
-        click.echo(f"    not asked, for it is not decided in time without a damage: {component.claim.name}")
-        return lambda mutant: None
     return refuted
 
 
@@ -134,7 +136,7 @@ def damaged_component(claim: Claim, count: int, seed: int, claims: Sequence[Clai
     """Damage the component of a claim; the fates of its mutants, of which all claims of that component are asked."""
     with working_folder() as work:
         component = ClaimedComponent(claim, work)
-        mutants = component.list(count, seed)
+        mutants, cells = component.list(count, seed), component.cells()
         damage(work, mutants)
         refuted = _finder(component)
         equivalences: dict[str, Equivalence] = {component.top: Equivalence(work, component.top)}
@@ -147,21 +149,29 @@ def damaged_component(claim: Claim, count: int, seed: int, claims: Sequence[Clai
             else:
                 fates.append(_judged(work, component.top, equivalences, mutant))
     others = [other for other in claims if other is not claim and component_of(other) == component_of(claim)]
-    return refuted_by_claims(others, fates)
+    return refuted_by_claims(others, fates, cells)
 
 
-def refuted_by_claims(claims: Sequence[Claim], fates: list[Fate]) -> list[Fate]:
+def refuted_by_claims(claims: Sequence[Claim], fates: list[Fate], cells: str = "") -> list[Fate]:
     """Ask claims about mutants of another design with their components that are not killed.
 
     A mutant is the same as one of a claim's component where mode, port, bits and lines are. Where several are, all of
-    them have to be refuted.
+    them have to be refuted. Of a component whose netlist is ``cells`` it is the one of the same cell.
     """
     wanted = {fate.mutant.key for fate in fates if fate.outcome in NOT_KILLED}
     killers: dict[tuple[str, ...], str] = {}
     for claim in claims if wanted else ():
         with working_folder() as work:
             component = ClaimedComponent(claim, work)
-            same = [mutant for mutant in component.list(ALL, 0) if mutant.key in wanted - killers.keys()]
+            alike = component.list(ALL, 0)
+            if component.cells() == cells:
+                keys = {(fate.mutant.module, fate.mutant.change): fate.mutant.key for fate in fates}
+                alike = [
+                    replace(mutant, key=keys[name])
+                    for mutant in alike
+                    if (name := (mutant.module, mutant.change)) in keys
+                ]
+            same = [mutant for mutant in alike if mutant.key in wanted - killers.keys()]
             same = [replace(mutant, number=number) for number, mutant in enumerate(same, 1)]
             if not same or len(same) > MOST_ALIKE * len(wanted):
                 continue
@@ -204,14 +214,61 @@ def damaged_core(hardware: Hardware, count: int, seed: int) -> list[Fate]:
 
 def summary(fates: list[Fate]) -> dict[str, Any]:
     """How many mutants had each fate, and the share that is killed of those that are not equivalent."""
-    counts = Counter(fate.outcome for fate in fates)
+    return _share(Counter(fate.outcome for fate in fates))
+
+
+def _share(counts: Counter[str]) -> dict[str, Any]:
     killed = counts["claim"] + counts["simulation"]
-    real = len(fates) - counts["equivalent"]
+    real = counts.total() - counts["equivalent"]
     return {
-        "mutants": len(fates),
+        "mutants": counts.total(),
         **{name: counts[name] for name in OUTCOMES},
         "killed": round(killed / real, 4) if real else None,
     }
+
+
+def _target(name: str, fates: list[Fate], seconds: float) -> dict[str, Any]:
+    """What the record has of a target."""
+    files: dict[str, Counter[str]] = {}
+    for fate in fates:
+        files.setdefault(fate.mutant.component, Counter())[fate.outcome] += 1
+    return {
+        "target": name,
+        **summary(fates),
+        "seconds": round(seconds),
+        "files": {file: dict(files[file]) for file in sorted(files)},
+        "not_killed": [_record(fate) for fate in fates if fate.outcome in NOT_KILLED],
+    }
+
+
+def _content(
+    seed: int, sample: int, targets: Sequence[dict[str, Any]], not_begun: list[str]
+) -> dict[str, Any]:
+    """The record of some targets."""
+    files: dict[str, Counter[str]] = {}
+    for target in targets:
+        for file, counts in target["files"].items():
+            files.setdefault(file, Counter()).update(counts)
+    return {
+        "seed": seed,
+        "sample": sample,
+        "minutes": round(sum(target["seconds"] for target in targets) / 60, 1),
+        "begun": _share(sum(files.values(), Counter())),
+        "files": {file: _share(files[file]) for file in sorted(files)},
+        "targets": list(targets),
+        "not_begun": not_begun,
+    }
+
+
+def _kept(seed: int, sample: int, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The targets of the record that there are still, by name."""
+    record = json.loads((FOLDER / "mutation.json").read_text(encoding="utf-8"))["results"]
+    if (record["seed"], record["sample"]) != (seed, sample):
+        raise click.BadParameter(
+            f"the record is of --seed {record['seed']} --sample {record['sample']}; give these, or begin without it",
+            param_hint="--resume",
+        )
+    return {target["target"]: target for target in record["targets"] if target["target"] in names}
 
 
 def _record(fate: Fate) -> dict[str, Any]:
@@ -236,48 +293,47 @@ def _record(fate: Fate) -> dict[str, Any]:
 @click.option("--component", default="", help="Targets whose names have this text.")
 @click.option("--seed", default=1, show_default=True, help="Chooses mutants and networks.")
 @click.option("--minutes", default=60.0, show_default=True, help="No target begins later.")
-def main(sample: int, component: str, seed: int, minutes: float) -> None:
+@click.option("--resume", is_flag=True, help="Keep what the record has, and add to it.")
+def main(sample: int, component: str, seed: int, minutes: float, resume: bool) -> None:
     """Damage everything, and tell what became of it."""
     targets: list[tuple[str, Callable[[], list[Fate]]]] = [
         (f"core: {hardware.name}", partial(damaged_core, hardware, sample, seed)) for hardware in CORES
     ]
     targets += [(claim.name, partial(damaged_component, claim, -(-sample // 2), seed)) for claim in CLAIMS]
+    names = [name for name, _ in targets]
+    done = _kept(seed, sample, names) if resume else {}
     # In any order, so that of a run that ends early some of each kind are done.
     order = np.random.default_rng(seed).permutation(len(targets))
-    chosen = [(name, run) for name, run in (targets[place] for place in order) if component in name]
-    if not chosen:
+    chosen = [
+        (name, run)
+        for name, run in (targets[place] for place in order)
+        if component in name and (component or name not in done)
+    ]
+    if component and not chosen:
         raise click.BadParameter(f"no target has {component!r} in its name", param_hint="--component")
-    began, fates, results = time.perf_counter(), [], []
-    not_begun = [name for name, _ in chosen]
+    began, begun = time.perf_counter(), 0
     for name, run in chosen:
-        if time.perf_counter() - began > 60 * minutes:
+        if (at := time.perf_counter() - began) > 60 * minutes:
             break
-        not_begun.remove(name)
         found = run()
-        fates += found
-        not_killed = [_record(fate) for fate in found if fate.outcome in NOT_KILLED]
-        results.append({"target": name, **summary(found), "not_killed": not_killed})
-        click.echo(f"{time.perf_counter() - began:5.0f} s  {name}: {_said(summary(found))}")
-        for mutant in not_killed:
+        begun += 1
+        seconds = time.perf_counter() - began
+        done[name] = target = _target(name, found, seconds - at)
+        click.echo(f"{seconds:5.0f} s  {name}: {_said(target)}")
+        for mutant in target["not_killed"]:
             click.echo(
                 f"    {mutant['outcome']}: {mutant['lines'][0]} {mutant['change']}: {mutant['reason']}"
             )
-        if not component:
-            by_file = {
-                name: summary([fate for fate in fates if fate.mutant.component == name])
-                for name in sorted({fate.mutant.component for fate in fates})
-            }
-            content = {
-                "seed": seed,
-                "sample": sample,
-                "minutes": round((time.perf_counter() - began) / 60, 1),
-            }
-            content |= {"begun": summary(fates), "files": by_file, "targets": results, "not_begun": not_begun}
-            write_results("mutation", content)
-    for name in not_begun:
+        if resume or not component:
+            results = [done[name] for name in names if name in done]
+            write_results(
+                "mutation", _content(seed, sample, results, [name for name in names if name not in done])
+            )
+    for name, _ in chosen[begun:]:
         click.echo(f"not begun: {name}")
-    click.echo(f"{len(results)} of {len(chosen)} targets: {_said(summary(fates))}")
-    if (killed := summary(fates)["killed"]) is not None and killed < TARGET:
+    total = _content(seed, sample, list(done.values()), [])["begun"]
+    click.echo(f"{len(done)} of {len(done) + len(chosen) - begun} targets: {_said(total)}")
+    if total["killed"] is not None and total["killed"] < TARGET:
         sys.exit(1)
 
 

@@ -153,11 +153,15 @@ class AxiAccelerator(Component):
             | ({**memory_members(bits), "begins": Out(1)} if bits else {})
         )
 
+    def clock(self, m: Module) -> None:
+        """Make the clock domain of everything from the ports ``aclk`` and ``aresetn``."""
+        m.domains.sync = ClockDomain()
+        m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(~self.aresetn)]
+
     def elaborate(self, platform: object) -> Module:
         """Build the clock domain, the accelerator in it, and the answers to reads and writes."""
         m = Module()
-        m.domains.sync = ClockDomain()
-        m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(~self.aresetn)]
+        self.clock(m)
         m.submodules.accelerator = accelerator = self.accelerator
         frames, results, bus = accelerator.frames, accelerator.results, accelerator.bus
         m.d.comb += [

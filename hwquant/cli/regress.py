@@ -72,7 +72,7 @@ def regress(
         raise HwquantError(f"{file} has no configuration {min(missing)!r}; a run without --only names them")
     if not cases:
         raise HwquantError(
-            f"{file} has no configuration: none of its arrays goes with its memories and pauses"
+            f"{file} has no configuration: none of its arrays and buses goes with its memories and pauses"
         )
     if coverage is not None:
         check_coverage(coverage)

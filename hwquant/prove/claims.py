@@ -8,12 +8,16 @@ from hwquant.prove import (
     dispatching,
     filling,
     framing,
+    hosting,
     loading,
     moving,
     multiplying,
+    packing,
+    pooling,
     products,
     registers,
     requantization,
+    sequencing,
     streams,
     tables,
 )
@@ -23,6 +27,7 @@ CLAIMS = (
     *requantization.CLAIMS,
     *streams.CLAIMS,
     *accumulation.CLAIMS,
+    *pooling.CLAIMS,
     *dispatching.CLAIMS,
     *moving.CLAIMS,
     *tables.CLAIMS,
@@ -32,5 +37,8 @@ CLAIMS = (
     *filling.CLAIMS,
     *registers.CLAIMS,
     *framing.CLAIMS,
+    *hosting.CLAIMS,
+    *packing.CLAIMS,
+    *sequencing.CLAIMS,
 )
 """Every claim, each with a name of its own."""

@@ -96,21 +96,10 @@ def prove(claim: Claim) -> Proof:
     ToolStopped
         A tool failed, or did not decide.
     """
-    if find_spec("pyosys") is None:
-        raise require("pyosys", "formal", "proofs")
     began = time.perf_counter()
-    harness = Harness()
-    claim.build(harness)
-    with working_folder() as work:
-        system = _translated(harness, work)
-        if claim.method is Method.REACHABILITY:
-            holds = _reachability(work)
-            method = claim.method.value
-        else:
-            holds = _bounded(system, claim.depth) and (
-                claim.method is Method.BOUNDED or _inductive(system, claim.depth)
-            )
-            method = f"{claim.method.value}, {claim.depth} cycle{'s' * (claim.depth > 1)}"
+    system, holds = decided(claim)
+    cycles = f", {claim.depth} cycle{'s' * (claim.depth > 1)}"
+    method = claim.method.value + cycles * (claim.method is not Method.REACHABILITY)
     # Yosys numbers those that had the same name.
     named = {node: re.sub(r"(?<=.)\$\d+$", "", name) for node, name in system.states.items()}
     aside = [INSIDE + name for name in claim.aside]
@@ -134,6 +123,38 @@ def prove(claim: Claim) -> Proof:
         tuple(sorted(undetected)),
         time.perf_counter() - began,
     )
+
+
+def decided(claim: Claim) -> tuple[System, bool]:
+    """Prove a claim without its controls.
+
+    Parameters
+    ----------
+    claim : Claim
+        What is to be proven.
+
+    Returns
+    -------
+    tuple of (System, bool)
+        Claim and component, and whether it holds.
+
+    Raises
+    ------
+    MissingPackage
+        ``pyosys`` or ``bitwuzla`` is not installed.
+    ToolStopped
+        A tool failed, or did not decide.
+    """
+    if find_spec("pyosys") is None:
+        raise require("pyosys", "formal", "proofs")
+    harness = Harness()
+    claim.build(harness)
+    with working_folder() as work:
+        system = _translated(harness, work)
+        if claim.method is Method.REACHABILITY:
+            return system, _reachability(work)
+    holds = _bounded(system, claim.depth)
+    return system, holds and (claim.method is Method.BOUNDED or _inductive(system, claim.depth))
 
 
 def flattened(harness: Harness) -> list[str]:

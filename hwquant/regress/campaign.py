@@ -21,6 +21,7 @@ from hwquant.qgraph import IntArray, QGraph
 from hwquant.random_networks import random_case, random_inputs
 from hwquant.random_networks.families import ANYTHING
 from hwquant.regress.case import Case
+from hwquant.sim.buses import BUSES, NO_BUS
 from hwquant.sim.registry import find_simulator
 from hwquant.sim.trace import Stalls
 
@@ -42,6 +43,7 @@ FIELDS = {
     "arrays": _list(str, 'arrays such as "8x8"', required=True),
     "bits": _list(int, "bits from 2 to 8"),
     "offsets": _list(str, f"offset modes: {', '.join(OFFSETS)}"),
+    "buses": _list(str, f"buses: {', '.join(BUSES)}"),
     "memories": _list(str, 'memories: "none", "axi64" and the like, or boards'),
     "simulators": _list(str, "simulators"),
     "stalls": _list(str, f"patterns: {', '.join(STALLS)}"),
@@ -102,7 +104,7 @@ class Campaign:
         """
         values = self.values
         memories = {name: _memory(self.path, name) for name in values["memories"]}
-        axes = ("arrays", "bits", "offsets", "memories", "simulators", "stalls", "pauses", "seeds")
+        axes = ("arrays", "bits", "offsets", "buses", "memories", "simulators", "stalls", "pauses", "seeds")
         for table in values["networks"]:
             own = {**values, "bits": values["bits"] if "file" not in table or _floats(table) else [8]}
             known: dict[Any, QGraph] = {}
@@ -111,8 +113,10 @@ class Campaign:
                     point = dict(zip(axes, choice))
                     outside = memories[point["memories"]] is not None
                     several = len(parse_array(point["arrays"])) > 2
-                    if (outside and several) or (point["pauses"] and not outside):
-                        continue  # several arrays have no memory outside; and what is not there cannot pause
+                    if outside and (several or point["buses"] == "wishbone"):
+                        continue  # neither has memory outside
+                    if point["pauses"] and not outside:
+                        continue  # what is not there cannot pause
                     yield self._case(table, number, point, memories[point["memories"]], known)
 
     def _case(
@@ -131,13 +135,14 @@ class Campaign:
         name = f"random{number}" if "random" in table else Path(table["file"]).stem
         return Case(
             name=(
-                f"{name}-{point['arrays']}-{point['bits']}bit-{point['offsets']}-{point['memories']}"
-                f"-{point['simulators']}-{point['stalls']}-pause{point['pauses']}-seed{seed}"
+                f"{name}-{point['arrays']}-{point['bits']}bit-{point['offsets']}-{point['buses']}"
+                f"-{point['memories']}-{point['simulators']}-{point['stalls']}-pause{point['pauses']}-seed{seed}"
             ),
             qgraph=qgraph,
             inputs=inputs,
             array=array,
             offset=point["offsets"],
+            bus=point["buses"],
             memory=memory,
             limits={**hardware, **(self.values["limits"] if memory else {})},
             pack_input=pack_input,
@@ -203,6 +208,7 @@ def load_campaign(path: Path) -> Campaign:
     defaults = {
         "bits": [8],
         "offsets": ["auto"],
+        "buses": [NO_BUS],
         "memories": ["none"],
         "simulators": ["amaranth"],
         "stalls": ["none"],
@@ -216,7 +222,12 @@ def load_campaign(path: Path) -> Campaign:
     values = {**defaults, **given}
     check(values["limits"], LIMITS, f"{path}: limits")
     check(values["hardware"], HARDWARE, f"{path}: hardware")
-    for key, choices in (("offsets", OFFSETS), ("stalls", tuple(STALLS)), ("bits", BITS)):
+    for key, choices in (
+        ("offsets", OFFSETS),
+        ("buses", BUSES),
+        ("stalls", tuple(STALLS)),
+        ("bits", BITS),
+    ):
         for item in values[key]:
             if item not in choices:
                 raise HwquantError(

@@ -21,8 +21,10 @@ from hwquant.program.sides import Array
 from hwquant.program.sizing import OffsetChoice
 from hwquant.qgraph import IntArray, QGraph
 from hwquant.regress.coverage import covered
+from hwquant.sim.buses import NO_BUS, behind_bus
 from hwquant.sim.check import check
 from hwquant.sim.contract import Task, judge
+from hwquant.sim.external_memory import settings
 from hwquant.sim.options import SimulationOptions
 from hwquant.sim.simulators import record
 from hwquant.sim.trace import NO_STALLS, Stalls
@@ -46,6 +48,8 @@ class Case:
         The array, as :func:`~hwquant.program.compiler.compile_network` takes it.
     offset : {"auto", "none", "edge", "sum"}, default "auto"
         Where offsets are added.
+    bus : str, default "stream"
+        What surrounds the accelerator: one of :data:`hwquant.sim.buses.BUSES`.
     hardware : ArrayConfig, optional
         Existing hardware to compile for; None has it made for the network.
     memory : ExternalMemory, optional
@@ -67,6 +71,7 @@ class Case:
     inputs: Mapping[str, IntArray]
     array: Array
     offset: OffsetChoice = "auto"
+    bus: str = NO_BUS
     hardware: ArrayConfig | None = None
     memory: ExternalMemory | None = None
     limits: Mapping[str, int] = field(default_factory=dict)
@@ -143,21 +148,27 @@ def evaluate(case: Case) -> Outcome:
     except (DoesNotFit, Unsupported) as error:
         return Outcome("refused", str(error))
     count = len(next(iter(case.inputs.values())))
-    options = SimulationOptions(case.simulator, watch=count, stalls=case.stalls, memory_pauses=case.pauses)
     task = Task(
         *(program, program.frame(case.inputs), count, case.stalls or NO_STALLS),
         memory_pauses=case.pauses,
     )
+    options = SimulationOptions(
+        case.simulator,
+        watch=count,
+        stalls=case.stalls,
+        memory_pauses=case.pauses,
+        design=behind_bus(program, case.bus, settings(task)),
+    )
     log = record(task, options)
     run = judge(log, task)
-    verdict = check(
-        *(run, program, case.qgraph, case.inputs), stalled=case.stalls is not None, paused=case.pauses > 0
-    )
+    # A bus has a pace of its own from frame to frame; an inference takes as many cycles behind it.
+    stalled = case.stalls is not None or case.bus != NO_BUS
+    verdict = check(run, program, case.qgraph, case.inputs, stalled=stalled, paused=case.pauses > 0)
     if verdict.first is not None:
         return Outcome("failed", str(verdict.first), verdict.cycles)
     got = program.results(run.words)
     for name, values in golden(case.qgraph, case.inputs, exact=True).items():
         if not np.array_equal(got[name], values):
             return Outcome("failed", f"output {name!r} is not that of the reference", verdict.cycles)
-    hits = covered(program, case.qgraph, case.inputs, log, case.pauses)
+    hits = covered(program, case.qgraph, case.inputs, log, case.pauses, case.bus)
     return Outcome("passed", "", verdict.cycles, hits)

@@ -17,6 +17,7 @@ from hwquant.program.cycles import jobs, timing
 from hwquant.program.isa import FLAGS, LEVELS, MoveKind, Opcode
 from hwquant.program.program import Program
 from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, Product, QGraph, Rearrange
+from hwquant.sim.buses import BUSES, NO_BUS
 from hwquant.sim.trace import Log
 from hwquant.window import Window
 
@@ -41,13 +42,19 @@ BINS = (
     *("odd weights", "ternary weights", "offsets by channel", "multiplier", "table", "two terms"),
     *(f"node {kind}" for kind in KINDS),
     *(f"{count} arrays" for count in range(1, 9)),
+    *(f"bus {bus}" for bus in BUSES),
     *(f"stall: {name}" for name in STALLS),
 )
 """All bins, those that are never hit included."""
 
 
 def covered(
-    program: Program, qgraph: QGraph, inputs: Mapping[str, IntArray], log: Log, pauses: int = 0
+    program: Program,
+    qgraph: QGraph,
+    inputs: Mapping[str, IntArray],
+    log: Log,
+    pauses: int = 0,
+    bus: str = NO_BUS,
 ) -> dict[str, int]:
     """Count the hits of bins by a simulation.
 
@@ -63,6 +70,8 @@ def covered(
         What the testbench has seen.
     pauses : int, default 0
         In how many of 256 cycles external memory paused.
+    bus : str, default "stream"
+        What surrounded the accelerator.
 
     Returns
     -------
@@ -74,6 +83,7 @@ def covered(
     hits += Counter({name: count * samples for name, count in _instructions(program).items()})
     hits += _network(program, qgraph)
     hits += _integers(qgraph, inputs)
+    hits[f"bus {bus}"] += 1
     hits += _stalls(program, log, samples, pauses)
     return {name: hits[name] for name in BINS if hits[name]}
 

@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -71,17 +72,24 @@ def test_complementary_claims_of_the_dispatcher_are_of_one_component(mutation):
     assert [name for name, other in of.items() if other == one] == ["Dispatcher: starts, 2x2"]
 
 
-@pytest.mark.parametrize("sound", [None, True])
-def test_a_claim_that_may_be_wrong_without_a_damage_kills_nothing(mutation, monkeypatch, sound):
-    monkeypatch.setattr(
-        mutation.ClaimedComponent, "finder", lambda self: lambda mutant: sound if not mutant.number else True
-    )
-    if sound:
-        with pytest.raises(HwquantError, match="Gate is refuted without a damage"):
-            mutation.damaged_component(claim(exact=True), 6, 1)
-    else:
-        fates = mutation.damaged_component(claim(exact=True), 6, 1)
-        assert {fate.outcome for fate in fates} <= {"survived", "equivalent"}
+@pytest.mark.parametrize(("found", "holds"), [(True, True), (None, False)])
+def test_a_claim_that_is_wrong_without_a_damage_judges_nothing(mutation, monkeypatch, found, holds):
+    monkeypatch.setattr(mutation.ClaimedComponent, "finder", lambda self: lambda mutant: found)
+    monkeypatch.setattr(mutation, "decided", lambda claim: (None, holds))
+    with pytest.raises(HwquantError, match="Gate is refuted without a damage"):
+        mutation.damaged_component(claim(exact=True), 6, 1)
+
+
+def test_a_claim_whose_cycles_are_too_many_to_search_is_proven_instead(mutation, monkeypatch):
+    right = mutation.ClaimedComponent.finder
+
+    def finder(self):
+        refuted = right(self)
+        return lambda mutant: refuted(mutant) if mutant.number else None
+
+    monkeypatch.setattr(mutation.ClaimedComponent, "finder", finder)
+    fates = mutation.damaged_component(claim(exact=True), 6, 1)
+    assert sum(fate.outcome == "claim" for fate in fates) > 3
 
 
 def test_mutants_without_a_difference_in_some_cycles_count_as_not_killed(mutation):
@@ -117,6 +125,43 @@ def test_the_record_names_what_was_not_begun_and_each_mutant_not_killed(mutation
     lines, change = ["rtl_templates/streams.py:1"], "inv $1.A[0]"
     assert listed == [{"outcome": name, "lines": lines, "change": change} for name in ("bounded", "survived")]
     assert f"{len(begun)} of {len(CLAIMS)} targets" in result.output
+
+
+def test_a_record_is_gone_on_with_and_its_targets_judged_again(mutation, monkeypatch, tmp_path):
+    mutant = mutation.Mutant(1, "", "top.dut", "inv $1.A[0]", ("rtl_templates/streams.py:1",), ())
+    outcomes = {}
+
+    def damaged(claim, *arguments):
+        return [mutation.Fate(mutant, outcomes.get(claim.name, "claim"), "why")]
+
+    monkeypatch.setattr(mutation, "CORES", ())
+    monkeypatch.setattr(mutation, "CLAIMS", [SimpleNamespace(name=name) for name in ("one", "two", "three")])
+    monkeypatch.setattr(mutation, "damaged_component", damaged)
+    monkeypatch.setattr(mutation, "FOLDER", tmp_path)
+
+    def write(name, content):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"results": content}))
+
+    def run(*options):
+        monkeypatch.setattr(mutation, "write_results", write)
+        result = CliRunner().invoke(mutation.main, options)
+        return result, json.loads((tmp_path / "mutation.json").read_text())["results"]
+
+    outcomes["two"] = "survived"
+    result, first = run()
+    assert result.exit_code == 1
+    assert (first["begun"]["killed"], first["not_begun"]) == (pytest.approx(2 / 3, abs=1e-4), [])
+    kept = [target for target in first["targets"] if target["target"] != "one"]
+    write("mutation", first | {"targets": kept, "not_begun": ["one"]})
+    outcomes["two"] = "claim"
+    result, second = run("--resume")
+    assert [target["target"] for target in second["targets"]] == ["one", "two", "three"]
+    assert second["begun"] == first["begun"]  # what was there is not judged again
+    result, third = run("--resume", "--component", "two")
+    assert (result.exit_code, third["begun"]["killed"], third["begun"]["mutants"]) == (0, 1.0, 3)
+    assert third["files"] == {"streams": third["begun"]}
+    result, _ = run("--resume", "--seed", "2")
+    assert "the record is of --seed 1 --sample 40" in result.output
 
 
 @pytest.fixture

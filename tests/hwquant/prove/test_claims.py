@@ -1,6 +1,7 @@
 """What is claimed of the components is proven, and no claim holds for want of what it says."""
 
 import pytest
+from hwquant_testing.small_networks import Net
 
 from hwquant.program.compiler import compile_network
 from hwquant.prove.claims import CLAIMS
@@ -44,11 +45,21 @@ def test_the_others_are_too(claim):
     proven(claim)
 
 
-def test_all_claims_of_a_core_with_tables_are_built():
+def with_tables():
     features = Features(block=(2, 2), offsets=False, per_channel=False, tables=1.0)
-    qgraph, _ = random_case(features, 1, 1, {"size": (2, 5), "channels": (1, 5), "layers": (1, 2)})
-    program = compile_network(qgraph, (2, 2))
-    assert program.config.tables
+    return random_case(features, 1, 1, {"size": (2, 5), "channels": (1, 5), "layers": (1, 2)})[0]
+
+
+def with_products():
+    net = Net(x=(2, 3, 3))
+    net.product(net.conv("x", 2), net.conv("x", 2))
+    return net.build()
+
+
+@pytest.mark.parametrize(("network", "part"), [(with_tables, "tables"), (with_products, "product_bits")])
+def test_all_claims_of_a_core_are_built(network, part):
+    program = compile_network(network(), (2, 2))
+    assert getattr(program.config, part)
     for claim in core_claims(program, "none"):
         harness = Harness()
         claim.build(harness)

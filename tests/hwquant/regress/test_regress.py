@@ -47,7 +47,7 @@ def cases(file):
 
 def test_names_are_stable_and_tell_configurations_apart(cases):
     assert [case.name for case in cases] == [
-        f"random1-4x4-8bit-{offset}-none-amaranth-{stalls}-pause0-seed0"
+        f"random1-4x4-8bit-{offset}-stream-none-amaranth-{stalls}-pause0-seed0"
         for offset in ("edge", "none")
         for stalls in ("none", "both")
     ]
@@ -64,6 +64,7 @@ def test_names_are_stable_and_tell_configurations_apart(cases):
         ({"samples = 1": 'hardware = {pack_input = "all"}'}, 'pack_input must be "auto" or "none"'),
         ({"samples = 1": "limits = {accumulator_depth = 0}"}, "limits: accumulator_depth must be"),
         ({'"edge"': '"left"'}, "offsets: unknown 'left'; there are auto, none, edge, sum"),
+        ({"samples = 1": 'buses = ["pci"]'}, "buses: unknown 'pci'; there are axi, wishbone, stream"),
         ({"samples = 1": "samples = true"}, "samples must be an integer"),
         ({"samples = 1": 'simulators = ["ghdl"]'}, "ghdl reads VHDL alone"),
         ({"random = 1": 'file = "a.hwq", random = 1'}, "networks 1 must have either file or random"),
@@ -89,7 +90,25 @@ def test_hardware_is_for_all_and_limits_are_beside_a_memory(file):
     assert inside.limits == {"accumulator_depth": 64, "weight_depth": 32}
     assert outside.limits == {"accumulator_depth": 64, "weight_depth": 8}
     assert {case.pack_input for case in (inside, outside)} == {"none"}
-    assert inside.name == "random0-4x4-8bit-auto-none-amaranth-none-pause0-seed0"
+    assert inside.name == "random0-4x4-8bit-auto-stream-none-amaranth-none-pause0-seed0"
+
+
+def test_each_bus_goes_with_the_memories_that_it_has_a_port_for(file):
+    axes = 'buses = ["stream", "axi", "wishbone"]\nmemories = ["none", "axi64"]\n'
+    file.write_text(f'arrays = ["2x2"]\n{axes}networks = [{{random = 1}}]')
+    found = [(case.bus, case.memory is not None) for case in load_campaign(file).cases()]
+    assert found == [("stream", False), ("stream", True), ("axi", False), ("axi", True), ("wishbone", False)]
+    file.write_text('arrays = ["2x2"]\nbuses = ["wishbone"]\nmemories = ["axi64"]\nnetworks = [{random = 1}]')
+    assert list(load_campaign(file).cases()) == []
+
+
+@pytest.mark.parametrize("bus", ["axi", "wishbone"])
+def test_a_bus_is_covered_and_its_outcome_is_its_own(cases, bus):
+    case = replace(cases[0], bus=bus)
+    assert case.digest != cases[0].digest
+    outcome = evaluate(case)
+    assert (outcome.status, outcome.message) == ("passed", "")
+    assert (outcome.coverage[f"bus {bus}"], "bus stream" in outcome.coverage) == (1, False)
 
 
 def test_hardware_is_compiled_for(cases):
@@ -252,6 +271,11 @@ def test_no_process_outlives_the_command(tmp_path, jobs, ended_by):
     ("change", "options", "message"),
     [
         ({'["4x4"]': '["2x2x2"]', "samples": 'memories = ["axi64"]\nsamples'}, [], "has no configuration"),
+        (
+            {"samples": 'buses = ["wishbone"]\nmemories = ["axi64"]\nsamples'},
+            [],
+            "none of its arrays and buses",
+        ),
         ({}, ["--coverage", "regress.toml"], "no coverage of a regression"),
         ({}, ["--coverage", "none/coverage.json"], "there is no folder none"),
     ],
