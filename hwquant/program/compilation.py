@@ -25,13 +25,15 @@ sized    :func:`~hwquant.program.needs.measure`, ``sizing.size``                
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from hwquant.errors import Unsupported
+from hwquant.errors import DoesNotFit, Unsupported
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.config import ArrayConfig
+from hwquant.program.cycles import timing
 from hwquant.program.early import with_early
 from hwquant.program.emission import drop_redundant_sets, emit, receive, send
 from hwquant.program.fetched_program import FetchedProgram, fetch_program
@@ -64,6 +66,9 @@ from hwquant.program.weight_format import WeightFormat, weight_formats
 from hwquant.program.writing import Network
 from hwquant.qgraph import QGraph
 
+CARE = 1.1
+"""By how much slower a port is taken for, for a plan that moves less."""
+
 
 def lowered_network(qgraph: QGraph) -> tuple[ArrayLayer, ...]:
     """Lower a network to layers as an array can execute them, whatever its size.
@@ -91,11 +96,14 @@ class Compilation:
         The network's layers, from :func:`lowered_network`.
     requirements : Requirements
         The array's sides, and what else is asked of the array.
+    planned : Plan, optional
+        The steps of an inference whose tensors do not all fit inside, where they are chosen already.
     """
 
     qgraph: QGraph
     lowered: tuple[ArrayLayer, ...]
     requirements: Requirements
+    planned: Plan | None = None
 
     @cached_property
     def offered(self) -> ArrayShape:
@@ -116,7 +124,30 @@ class Compilation:
 
     @cached_property
     def plan(self) -> Plan | None:
-        """The steps of an inference whose tensors do not all fit inside; None where they do, or there is no outside."""
+        """The steps of an inference whose tensors do not all fit inside; None where they do, or there is no outside.
+
+        Choices go by estimates, which take moves and computing to overlap fully. So another plan is made as if the port
+        were slower by :data:`CARE`; it is taken where its program takes fewer cycles.
+        """
+        if self.planned:
+            return self.planned
+        memory = self.requirements.external
+        first, second = self._planned(1.0), self._planned(CARE)
+        if not memory or not first or not second or first.groups == second.groups:
+            return first
+        return min(first, second, key=self._cycles)
+
+    def _cycles(self, plan: Plan) -> float:
+        """Cycles that an inference takes with a plan; more than any where its program does not fit."""
+        assert self.requirements.external
+        try:
+            program = replace(self, planned=plan).program
+        except DoesNotFit:
+            return math.inf
+        return timing(program, self.requirements.external.timing).cycles
+
+    def _planned(self, care: float) -> Plan | None:
+        """Plan as if the port were slower by a factor."""
         memory, sizes = self.requirements.external, self.halves
         if not memory or not sizes:
             return None
@@ -135,7 +166,7 @@ class Compilation:
         outputs = tuple(item.tensor for item in self.qgraph.outputs)
         network = Network(self.qgraph.name, tensors, inputs, outputs)
         fixed = self.requirements.config is not None
-        return best_plan(layers, network, self.offered, sizes, port, fixed=fixed)
+        return best_plan(layers, network, self.offered, sizes, port, care=care, fixed=fixed)
 
     def bands(self, layer: ArrayLayer) -> list[ArrayLayer]:
         """The bands of one of the lowered layers, where there is a plan; else none."""

@@ -61,6 +61,7 @@ def best_plan(
     sizes: tuple[int, int],
     port: Port,
     *,
+    care: float = 1.0,
     fixed: bool,
 ) -> Plan:
     """Plan an inference, with the halves that take the fewest cycles, as estimated.
@@ -77,6 +78,8 @@ def best_plan(
         Words of each half of the activation memory, about.
     port : Port
         How fast words come and go.
+    care : float, default 1.0
+        By what factor choices take it for slower than it is.
     fixed : bool
         Whether the halves are those of hardware that exists; else they may be some words larger and smaller.
 
@@ -91,7 +94,7 @@ def best_plan(
         if more and min(first + more, second - more) < HALF_STEP:
             continue
         try:
-            found.append(plan_steps(layers, network, shape, (first + more, second - more), port))
+            found.append(plan_steps(layers, network, shape, (first + more, second - more), port, care))
         except DoesNotFit as refusal:
             refusals.append(refusal)
     if not found:
@@ -100,7 +103,12 @@ def best_plan(
 
 
 def plan_steps(
-    layers: Sequence[ArrayLayer], network: Network, shape: ArrayShape, sizes: tuple[int, int], port: Port
+    layers: Sequence[ArrayLayer],
+    network: Network,
+    shape: ArrayShape,
+    sizes: tuple[int, int],
+    port: Port,
+    care: float = 1.0,
 ) -> Plan:
     """Plan an inference.
 
@@ -116,6 +124,8 @@ def plan_steps(
         Words of each half of the activation memory.
     port : Port
         How fast words come and go.
+    care : float, default 1.0
+        By what factor choices take it for slower than it is.
 
     Raises
     ------
@@ -134,7 +144,7 @@ def plan_steps(
     work = Work(map_layers(layers, alone, shape), shape)
     room = list(sizes)
     for _ in range(MOST_TRIES):
-        chosen = Residency(layers, tensors, (room[0], room[1]), work, port).choose()
+        chosen = Residency(layers, tensors, (room[0], room[1]), work, port.slower(care)).choose()
         layout = lay_out(chosen, tensors, sizes)
         beyond = [max(0, peak - size) for peak, size in zip(layout.peaks, sizes)]
         if not any(beyond):

@@ -49,6 +49,10 @@ class Port:
         word, weights = shape.word_bits, shape.columns * shape.slot_bits
         return cls(beat * shape.word_beats(word), beat * shape.word_beats(weights), room)
 
+    def slower(self, factor: float) -> Port:
+        """A port through which words take longer."""
+        return Port(self.word * factor, self.weights * factor, self.room)
+
 
 @dataclass(frozen=True)
 class Cost:
