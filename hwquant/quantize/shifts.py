@@ -183,8 +183,9 @@ def align(
     least = int(shift.min())
     left = [least - term if isinstance(term, int) else extra + lift for term, extra in zip(terms, left)]
     if lefts is not None:
-        largest = [more + (int(shift.max()) - least if unit else 0) for more, unit in zip(left, units)]
-        coarser = min(least - floor, max(0, *(more - most for more, most in zip(largest, lefts))))
+        spread = int(shift.max()) - least  # what weights of identity-like terms are shifted by besides
+        excess = [more + spread * unit - most for more, unit, most in zip(left, units, lefts)]
+        coarser = min(least - floor, max(0, *excess))
         shift, least = shift - coarser, least - coarser
         left = [max(0, more - coarser) for more in left]
     for largest, most in ((int(shift.max()), largest_shift), (max(left), LARGEST_SHIFT)):
