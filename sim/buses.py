@@ -94,7 +94,7 @@ class BehindAxi(Component):
 
     Members
     -------
-    frames, results, bus, monitor :
+    frames, results, bus, monitor : those of the core
         As :class:`~hwquant.rtl_templates.core.Accelerator` has them.
     """
 
@@ -200,7 +200,7 @@ class BehindWishbone(Component):
 
     Members
     -------
-    frames, results, bus, monitor :
+    frames, results, bus, monitor : those of the core
         As :class:`~hwquant.rtl_templates.core.Accelerator` has them.
     """
 
