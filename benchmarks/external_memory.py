@@ -2,9 +2,10 @@
 
 A 16x16 array with the memories that ``hwquant compile --board ulx3s-85f`` gives it (320 KiB of activations, 16 KiB of
 weights), behind 16 bits of SDRAM at the array's clock of 100 MHz: an MT48LC16M16A2-75, as slow as it is behind
-LiteDRAM's controller at most, with refreshes (1.91 bytes a cycle in long bursts). UltraFace, YuNet and SqueezeNet as
-published (``HWQUANT_ZOO``); ResNet18 and MobileNetV2 of 224x224 pixels with random weights, as torchvision initializes
-them (``imagenet_networks.py``); all made integers with random samples. For each network: cycles of the array
+LiteDRAM's controller at most, with refreshes (1.91 bytes a cycle in long bursts). ULX3S itself reads its chip at 80 MHz
+at most. UltraFace, YuNet and SqueezeNet are as published (``HWQUANT_ZOO``); ResNet18 and MobileNetV2 of 224x224 pixels
+have random weights, as torchvision initializes them (``imagenet_networks.py``); all are made integers with random
+samples. For each network: cycles of the array
 alone; cycles of the port alone, for all that the compiler's choice moves, rows and weights that come again among it;
 the bound of that choice, which is the larger of both for each group of layers that is computed together; exact cycles
 from the last pixel to the first output, their ratio to the bound and milliseconds at 100 MHz; and exact cycles from

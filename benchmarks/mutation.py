@@ -262,7 +262,14 @@ def _content(
 
 def _kept(seed: int, sample: int, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The targets of the record that there are still, by name."""
-    record = json.loads((FOLDER / "mutation.json").read_text(encoding="utf-8"))["results"]
+    try:
+        record = json.loads((FOLDER / "mutation.json").read_text(encoding="utf-8"))["results"]
+        if not all({"target", "seconds", "files"} <= target.keys() for target in record["targets"]):
+            raise KeyError("targets")
+    except (FileNotFoundError, KeyError) as error:
+        raise click.BadParameter(
+            f"there is no record to go on with: {error}", param_hint="--resume"
+        ) from error
     if (record["seed"], record["sample"]) != (seed, sample):
         raise click.BadParameter(
             f"the record is of --seed {record['seed']} --sample {record['sample']}; give these, or begin without it",
@@ -332,7 +339,7 @@ def main(sample: int, component: str, seed: int, minutes: float, resume: bool) -
     for name, _ in chosen[begun:]:
         click.echo(f"not begun: {name}")
     total = _content(seed, sample, list(done.values()), [])["begun"]
-    click.echo(f"{len(done)} of {len(done) + len(chosen) - begun} targets: {_said(total)}")
+    click.echo(f"{len(done)} of {len(done.keys() | {name for name, _ in chosen})} targets: {_said(total)}")
     if total["killed"] is not None and total["killed"] < TARGET:
         sys.exit(1)
 

@@ -10,6 +10,7 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib.wiring import Component
 
 from hwquant.errors import HwquantError
+from hwquant.program.external import MemoryTiming
 from hwquant.program.program import Program
 from hwquant.program.registers import MemoryRegister
 from hwquant.rtl_templates.axi import OKAY, AxiAccelerator
@@ -18,7 +19,7 @@ from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.ip_core import BUSES as CORES
 from hwquant.rtl_templates.ports import BASE_BITS
 from hwquant.rtl_templates.wishbone import BUS_BITS, BusRegister, WishboneAccelerator
-from hwquant.sim.external_memory import SimulatedMemory
+from hwquant.sim.external_memory import SimulatedMemory, settings_of
 
 BUSES = tuple(CORES)
 """Names of the buses."""
@@ -26,7 +27,7 @@ NO_BUS = "stream"
 """The one of a core that has none: bare streams and the register file."""
 
 
-def behind_bus(program: Program, bus: str, chosen: Sequence[int] = ()) -> Component | None:
+def behind_bus(program: Program, bus: str, chosen: Sequence[int] | None = None) -> Component | None:
     """Make what executes a program behind a bus, with what masters the bus.
 
     The register that ``bus.address`` names is read by the bus when a result has come, before its last word is passed
@@ -38,9 +39,9 @@ def behind_bus(program: Program, bus: str, chosen: Sequence[int] = ()) -> Compon
         What the core's memories hold.
     bus : str
         One of :data:`BUSES`.
-    chosen : Sequence of int
-        When external memory, where there is some, serves bursts; what
-        :func:`~hwquant.sim.external_memory.settings` gives.
+    chosen : Sequence of int, optional
+        When external memory, where there is some, serves bursts: what
+        :func:`~hwquant.sim.external_memory.settings` gives. None: as a memory whose timing has its defaults.
 
     Returns
     -------
@@ -89,8 +90,8 @@ class BehindAxi(Component):
     ----------
     program : Program
         What the memories hold.
-    chosen : Sequence of int
-        What :func:`~hwquant.sim.external_memory.settings` gives.
+    chosen : Sequence of int, optional
+        What :func:`~hwquant.sim.external_memory.settings` gives; None: as the defaults of a memory's timing say.
 
     Members
     -------
@@ -98,13 +99,14 @@ class BehindAxi(Component):
         As :class:`~hwquant.rtl_templates.core.Accelerator` has them.
     """
 
-    def __init__(self, program: Program, chosen: Sequence[int]):
+    def __init__(self, program: Program, chosen: Sequence[int] | None):
         self.core = AxiCore(accelerator(program))
         config = program.config
         self.memory = None
         if config.external_bits:
             beats = [int.from_bytes(row.tobytes(), "little") for row in program.external_image]
             depth = 1 << config.external_address_bits
+            chosen = settings_of(MemoryTiming()) if chosen is None else chosen
             self.memory = SimulatedMemory(config.external_bits, depth, beats, chosen)
             # Where addresses wrap around.
             self.page = max(1, depth * config.external_bits // 8 >> 12) % (1 << BASE_BITS)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwquant.describe import times
-from hwquant.errors import HwquantError
+from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.printable import printable
 
 if TYPE_CHECKING:
@@ -107,17 +107,27 @@ def build_passes(folder: Path) -> Compilation:
     Raises
     ------
     HwquantError
-        They make another program than the build has, which another version of hwquant compiled.
+        They make another program than the build has: another version of hwquant compiled it, or, with external memory,
+        the plan was made for deeper memories.
     """
-    from hwquant.build import load_build
+    from hwquant.build import NETWORK, load_build
 
     build = load_build(folder)
     passes = _passes_of(build.qgraph, build.program)
-    if passes.program.checksum != build.program.checksum:
+    try:
+        same = passes.program.checksum == build.program.checksum
+    except DoesNotFit:
+        same = False
+    if same:
+        return passes
+    if build.program.memory:
         raise HwquantError(
-            f"{folder} is of another version, whose compiler made another program; compile it again to see its passes"
+            f"for the hardware of {folder}, whose memories are as deep as its program needs, the compiler makes "
+            f"another program; inspect {folder / NETWORK} with the options that it was compiled with"
         )
-    return passes
+    raise HwquantError(
+        f"{folder} is of another version, whose compiler made another program; compile it again to see its passes"
+    )
 
 
 def inspect_pass(passes: Compilation, name: PassName, layer: str | None) -> tuple[dict[str, Any], Group]:

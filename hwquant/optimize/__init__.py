@@ -157,7 +157,9 @@ def optimize(
     space = Space.of(layers, options.bits, options.activation_bits, options.offsets)
     target = Target(board.name, board.device_name, board.target_mhz)
     memory = None if options.external == "none" else board.memory
-    task = Task((graph,), data, validation, training, target, memory, space, options, {0: observed})
+    task = Task(
+        (graph,), data, validation, training, target, board.link, memory, space, options, {0: observed}
+    )
     identity = _identity(task)
     store = Store(folder, graph, fingerprint(identity))
     values = range(max(INT8 + 1, 1 + options.arrays * options.passes))
@@ -235,6 +237,6 @@ def _identity(task: Task) -> dict[str, str]:
             loss=training.loss,
             optimizer=training.optimizer,
         ),
-        "board": fingerprint(task.target, task.memory),
+        "board": fingerprint(task.target, task.link, task.memory),
         "optimizer's options": fingerprint(task.options),
     }

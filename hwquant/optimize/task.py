@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hwquant import golden, hwq, training
 from hwquant.boards.board import Board
 from hwquant.boards.device import find_device
+from hwquant.boards.pins import LinkKind
 from hwquant.boards.sdram import BoardMemory
 from hwquant.boards.shapes import Shapes
 from hwquant.data import Samples
@@ -44,6 +45,8 @@ class Task:
         What finalists are trained with.
     target : Target
         The board.
+    link : {"uart", "usb", "ethernet"}
+        Its host link, which takes part of the FPGA.
     memory : BoardMemory or None
         Its memory, where that may take part.
     space : Space
@@ -57,6 +60,7 @@ class Task:
     validation: Samples
     training: Training
     target: Target
+    link: LinkKind
     memory: BoardMemory | None
     space: Space
     options: OptimizeOptions
@@ -78,7 +82,7 @@ class Task:
     def board(self) -> Board:
         """The board as far as candidates are judged by it."""
         name, device = self.target.board, find_device(self.target.device)
-        return Board(name, name, device, target_mhz=self.target.megahertz, memory=self.memory)
+        return Board(name, name, device, link=self.link, target_mhz=self.target.megahertz, memory=self.memory)
 
     def network(self, design: Design, options: QuantizeOptions, described: bool = False) -> QGraph:
         """Quantize a design without training; ``described`` measures the result too."""

@@ -131,9 +131,14 @@ class Compilation:
         """
         if self.planned:
             return self.planned
-        memory = self.requirements.external
-        first, second = self._planned(1.0), self._planned(CARE)
-        if not memory or not first or not second or first.groups == second.groups:
+        first = self._planned(1.0)
+        if not first:
+            return None
+        try:
+            second = self._planned(CARE)
+        except DoesNotFit:
+            return first
+        if not second or first.groups == second.groups:
             return first
         return min(first, second, key=self._cycles)
 

@@ -83,9 +83,11 @@ class MemoryTiming:
                     f"{name} of a memory must be {low}..{high}, not {getattr(self, name)} "
                     f"(refresh_interval is {self.refresh_interval})"
                 )
-        if self.row and not (BURST <= self.row <= 1 << 12 and self.row & (self.row - 1) == 0):
+        if type(self.row) is not int or (
+            self.row and not (BURST <= self.row <= 1 << 12 and self.row & (self.row - 1) == 0)
+        ):
             raise HwquantError(
-                f"row of a memory must be 0, or a power of two of {BURST}..4096 beats, not {self.row}"
+                f"row of a memory must be 0, or a power of two of {BURST}..4096 beats, not {self.row!r}"
             )
 
     def __str__(self) -> str:

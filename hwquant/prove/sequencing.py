@@ -171,7 +171,7 @@ def sequencer(config: ArrayConfig, program: Sequence[Instruction], name: str) ->
 
     return Claim(
         f"Sequencer: {name}",
-        "a program with every instruction: inputs, jobs, outputs and the end happen in order, each once, as an "
+        "a program of inputs, registers, tiles, a repeat and outputs: all of it happens in order, each once, as an "
         "interpreter of the program says, inference after inference, however long the host, the dispatcher and what is "
         "behind it take; registers hold what a job takes until it is taken; an output waits until all is written; and "
         "nothing else is waited for, so that there is no deadlock",
@@ -201,7 +201,7 @@ SMALL = ArrayConfig(
 
 
 def _program(config: ArrayConfig) -> list[Instruction]:
-    """A program with every instruction, registers set again, and a repeated tile."""
+    """A program of inputs, tiles, one of them repeated, and outputs, with registers that are set again."""
     formats, rng = fields(config), np.random.default_rng(1)
 
     def make(opcode: Opcode, **given: int) -> Instruction:

@@ -127,9 +127,11 @@ def term_scale(shift: IntArray, left: int, reference: Scale, source: Scale) -> A
 def largest_left(scheme: WeightScheme) -> int:
     """The greatest left shift with which an array can do a term whose weights are quantized so.
 
-    Weights of less than 8 bits bear some of it, and the term is repeated for the rest.
+    Weights of less than 8 bits bear some of it, and the term is repeated for the rest. Those with offsets, and those on
+    a mid-rise grid, have one bit more, with which channels lie on either side of zero.
     """
-    return MOST_REPEATED + max(0, 8 - scheme.bits - (scheme.grid == "mid_rise"))
+    wider = not scheme.symmetric or scheme.grid == "mid_rise"
+    return MOST_REPEATED + max(0, 8 - scheme.bits - wider)
 
 
 def align(

@@ -144,8 +144,8 @@ def fake(monkeypatch, installed, error=None):
 @pytest.mark.parametrize(
     ("package", "extra", "installed", "needed"),
     [
-        ("onnx", "onnx", "1.12.0", "onnx>=1.16"),
-        ("torch", "torch", "2.5.1+cpu", "torch>=2.6"),
+        ("onnx", "onnx", "1.18.0", "onnx>=1.19"),
+        ("torch", "torch", "2.8.0+cpu", "torch>=2.9"),
         ("torch", "torch", "2.14.0", "torch<2.14"),
         ("cocotb", "sim", "2.0.1", "cocotb>=2.1"),
     ],
@@ -162,7 +162,7 @@ def test_a_version_that_does_not_work_is_named_with_the_one_that_is_needed(
     )
 
 
-@pytest.mark.parametrize("installed", ["2.6", "2.6.0+cu124", "2.13.9"])
+@pytest.mark.parametrize("installed", ["2.9", "2.9.0+cu124", "2.13.9"])
 def test_versions_that_work_are_taken(monkeypatch, installed):
     fake(monkeypatch, installed)
     assert packages.load_package("torch", "torch", "torch", "this") is sys
@@ -172,7 +172,7 @@ def test_versions_that_work_are_taken(monkeypatch, installed):
     "error", [ImportError("libfoo.so.1: cannot open"), OSError("libfoo.so.1: cannot open")]
 )
 def test_a_package_that_is_broken_is_said_to_be(monkeypatch, error):
-    fake(monkeypatch, "1.18", error)
+    fake(monkeypatch, "1.19", error)
     with pytest.raises(
         MissingPackage, match=r"which is installed but cannot be imported \(libfoo.so.1: cannot open\)"
     ):

@@ -1,4 +1,4 @@
-"""External memory: what is refused, and where a refresh postpones a burst to."""
+"""External memory: what is refused, and which cycles a refresh takes from a burst."""
 
 from itertools import count, islice
 
@@ -18,6 +18,8 @@ from hwquant.program.external import BURST, ExternalMemory, MemoryTiming
         ({"gap": 9}, "gap of a memory must be 0..8, not 9"),
         ({"outstanding": 0}, "outstanding of a memory must be 1..64, not 0"),
         ({"row": 32}, "row of a memory must be 0, or a power of two of 64..4096 beats, not 32"),
+        ({"row": None}, "power of two of 64..4096 beats, not None"),
+        ({"row": 64.0}, "power of two of 64..4096 beats, not 64.0"),
         ({"row": 96}, "power of two of 64..4096 beats, not 96"),
         ({"refresh_cycles": 3}, r"refresh_cycles of a memory must be 0..0, not 3 \(refresh_interval is 0\)"),
         ({"refresh_interval": 64, "refresh_cycles": 1}, "refresh_interval of a memory must be 65"),

@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -103,31 +105,58 @@ def test_an_array_repeats_a_term_as_often_as_is_said():
     assert 1 << MOST_REPEATED == MAX_COPIES
 
 
+class Residual(torch.nn.Module):
+    """What is added hardly counts beside the other term, an identity or a convolution."""
+
+    def __init__(self, scale, identity):
+        super().__init__()
+        torch.manual_seed(0)
+        self.small = torch.nn.Conv2d(4, 4, 3, padding=1)
+        self.large = torch.nn.Identity() if identity else torch.nn.Conv2d(4, 4, 1)
+        with torch.no_grad():
+            self.small.weight *= scale
+            self.small.bias *= 0
+
+    def forward(self, x):
+        return self.large(x) + self.small(x)
+
+
+@cache
+def residual(scale, identity):
+    return from_torch(Residual(scale, identity), (torch.zeros(1, 4, 6, 6),))
+
+
+SAMPLES = np.random.default_rng(0).normal(size=(4, 4, 6, 6)).astype(np.float32)
+
+
 def test_a_branch_that_hardly_counts_beside_an_identity_compiles():
-    rng = np.random.default_rng(0)
-    small = torch.nn.Conv2d(4, 4, 3, padding=1)
-    with torch.no_grad():
-        small.weight *= 2.0**-9
-        small.bias *= 0
-
-    class Residual(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.small = small
-
-        def forward(self, x):
-            return x + self.small(x)
-
-    samples = rng.normal(size=(4, 4, 6, 6)).astype(np.float32)
-    graph = from_torch(Residual(), (torch.zeros(1, 4, 6, 6),))
-    qgraph = quantize(graph, samples)
+    graph = residual(2.0**-9, True)
+    qgraph = quantize(graph, SAMPLES)
     assert compile_network(qgraph, (4, 4)).layers
     name = graph.outputs[0].tensor
-    exact = floating.run(graph, samples)[name]
-    found = golden.run(qgraph, golden.quantize_input(qgraph, samples))[name]
+    exact = floating.run(graph, SAMPLES)[name]
+    found = golden.run(qgraph, golden.quantize_input(qgraph, SAMPLES))[name]
     tensor = qgraph.tensors[name]
     error = np.abs(tensor.dequantize(found) - exact) / tensor.scale
     assert np.quantile(error, 0.99) < 1, "half a step of the input, half a step of the output"
+
+
+@pytest.mark.parametrize("identity", [False, True])
+@pytest.mark.parametrize("bits", [2, 4, 5, 8])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"symmetric": symmetric, "per_channel": channels, "grid": grid}
+        for symmetric in (False, True)
+        for channels in (False, True)
+        for grid in ("mid_tread", "mid_rise")
+    ],
+    ids=str,
+)
+def test_what_is_shifted_left_compiles_whatever_the_weights_are_like(options, bits, identity):
+    graph = residual(2.0**-12, identity)
+    qgraph = quantize(graph, SAMPLES, bits=bits, **options)
+    assert compile_network(qgraph, (4, 4)).layers
 
 
 def test_a_single_term_gets_the_net_shift_that_it_wants():
