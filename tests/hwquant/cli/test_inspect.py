@@ -3,9 +3,13 @@
 import dataclasses
 
 import pytest
+from hwquant_testing.banded_networks import strided_residual
 from hwquant_testing.small_networks import Net
 
 from hwquant import save_network
+from hwquant.build import write_build
+from hwquant.program.compiler import compile_network
+from hwquant.program.external import ExternalMemory, MemoryTiming
 from hwquant.program.images import make_images
 from hwquant.program.listing import PASSES
 
@@ -173,6 +177,16 @@ def test_a_build_of_another_compiler_has_no_passes(hwquant, digits_build, monkey
 
     monkeypatch.setattr("hwquant.program.compilation.make_images", other_images)
     hwquant("inspect", digits_build.folder, "--pass", "mapped").fails("compile it again")
+
+
+def test_a_build_whose_plan_was_made_for_deeper_memories_says_what_to_inspect(hwquant, tmp_path):
+    limits = {"activation_depth": 128, "weight_depth": 120, "parameter_depth": 64}
+    memory = ExternalMemory(16, timing=MemoryTiming(7, 3, 4, row=64))
+    qgraph = strided_residual()
+    write_build(qgraph, compile_network(qgraph, (6, 8), external=memory, limits=limits), tmp_path / "build")
+    hwquant("inspect", tmp_path / "build", "--pass", "bands").fails(
+        "the compiler makes another program", "net.hwq with the options that it was compiled with"
+    )
 
 
 def test_what_is_too_wide_for_a_table_is_not_cut_short(hwquant, tmp_path):
