@@ -12,7 +12,7 @@ from hwquant.boards.outside import compiled_for
 from hwquant.boards.shapes import Shapes
 from hwquant.errors import Unsupported
 from hwquant.optimize.options import External, Goal
-from hwquant.program.activity import MOVED_PJ, activity
+from hwquant.program.activity import activity
 from hwquant.program.memories import memory_bits
 from hwquant.program.program import Program
 from hwquant.program.sides import Array, short_array
@@ -131,7 +131,7 @@ def _numbers(candidate: Candidate, shapes: Shapes, board: Board) -> dict[str, fl
         **{name: needs.get(name, 0.0) for name in ("lut", "ff", "dsp", "ram", "large_ram")},
         "bytes": -(-sum(memory_bits(program.config).values()) // 8),
         "moved_bytes": moved,
-        "energy_nj": activity(program).energy_nj + moved * MOVED_PJ / 1000,
+        "energy_nj": activity(program).energy_nj,
     }
 
 

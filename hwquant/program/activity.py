@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from hwquant.program.cycles import jobs
 from hwquant.program.isa import Opcode, program_bits
+from hwquant.program.moving import move_beats
 from hwquant.program.program import Program
 from hwquant.program.weight_format import WeightFormat
 
@@ -38,16 +39,20 @@ class Activity:
         Width of a product: of the activation times that of the weight operand.
     bytes_read : float
         Bytes read from the activation, weight, accumulator, parameter and program memories.
+    bytes_moved : int
+        Bytes that come from external memory, or go there.
     """
 
     products: int
     product_bits: int
     bytes_read: float
+    bytes_moved: int
 
     @property
     def energy_nj(self) -> float:
-        """The energy proxy in nJ: ``products * product_bits * PRODUCT_PJ + bytes_read * BYTE_PJ``."""
-        return (self.products * self.product_bits * PRODUCT_PJ + self.bytes_read * BYTE_PJ) / 1000
+        """The energy proxy in nJ: products times ``product_bits * PRODUCT_PJ``, and bytes by where they come from."""
+        computed = self.products * self.product_bits * PRODUCT_PJ
+        return (computed + self.bytes_read * BYTE_PJ + self.bytes_moved * MOVED_PJ) / 1000
 
 
 def activity(program: Program) -> Activity:
@@ -58,7 +63,7 @@ def activity(program: Program) -> Activity:
         config.arrays * config.columns * config.accumulator_bits,
         config.arrays * config.word_bits,
     )
-    format, count, products = WeightFormat(), 0, 0
+    format, count, products, beats = WeightFormat(), 0, 0, 0
     bits = len(program.words) * program_bits(config)
     for instruction in jobs(program.instructions):
         values = instruction.values
@@ -67,6 +72,8 @@ def activity(program: Program) -> Activity:
                 count = values["count"]
             case Opcode.FORMAT:
                 format = WeightFormat.of(1 << values["packing"], config)
+            case Opcode.MOVE:
+                beats += move_beats(config, values["kind"], values["count"])
             case Opcode.OUTPUT:
                 bits += values["count"] * words  # all banks are read together
             case Opcode.TILE:
@@ -77,4 +84,5 @@ def activity(program: Program) -> Activity:
                 bits += config.columns * config.parameter_bits if values["parameters"] else 0
             case _:
                 pass
-    return Activity(products, config.activation_bits * config.operand_bits, bits / 8)
+    moved = beats * config.external_bits // 8
+    return Activity(products, config.activation_bits * config.operand_bits, bits / 8, moved)
