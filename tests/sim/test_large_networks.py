@@ -87,6 +87,7 @@ def test_trained_networks_go_through_small_memories_beside_a_port_that_pauses(na
         "activation_depth": 512,
         "weight_depth": 128,
         "parameter_depth": 32,
+        "program_depth": 64,
     }
     program = assert_right(qgraph, (8, 8), limits, 32, memory_pauses=pauses)
     assert kinds(program) == set(MoveKind)
