@@ -30,7 +30,7 @@ from rich.table import Table
 
 from hwquant import hwq
 from hwquant.frontends import from_torch, load_model
-from hwquant.program.compilation import Compilation, lowered_network
+from hwquant.program.compilation import best_compilation, lowered_network
 from hwquant.program.cycles import timing
 from hwquant.program.external import ExternalMemory
 from hwquant.program.isa import MoveKind, Opcode
@@ -79,7 +79,7 @@ def network(name: str) -> QGraph:
 def measure(qgraph: QGraph) -> dict[str, float]:
     """What a network takes."""
     requirements = Requirements(ARRAY, limits=LIMITS, external=MEMORY)
-    passes = Compilation(qgraph, lowered_network(qgraph), requirements)
+    passes = best_compilation(qgraph, lowered_network(qgraph), requirements)
     program, plan = passes.program, passes.plan
     assert plan, f"{qgraph.name} fits inside"
     words = dict.fromkeys(MoveKind, 0)

@@ -13,7 +13,7 @@ from hwquant.boards.contents import Contents
 from hwquant.boards.families.family import Device
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.array_shape import PACKINGS
-from hwquant.program.compilation import Compilation, lowered_network
+from hwquant.program.compilation import Compilation, best_compilation, lowered_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.external import ExternalMemory
 from hwquant.program.moves import BUFFER, RING
@@ -191,7 +191,7 @@ class Shapes:
             pack_input=self.pack_input,
             external=memory,
         )
-        return Compilation(self.qgraph, self._layers, requirements)
+        return best_compilation(self.qgraph, self._layers, requirements)
 
     def _guess(self, shape: Array, operand_bits: int, memory: ExternalMemory | None = None) -> ArrayConfig:
         """The array with memories as deep as the sizes of tensors, weights and channels suggest, or as buffers are."""

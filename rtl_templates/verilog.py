@@ -115,6 +115,16 @@ def to_verilog(
     return re.sub(r"reg _initially_ +=\s*0;", "reg _initially_;\n  initial _initially_ <= 0;", text)
 
 
+def without_zeros(text: str) -> str:
+    """Leave out, of RTLIL, what fills memories with zeros: for tools whose memories begin so."""
+    return re.sub(
+        r"^  cell \$meminit_v2 [^\n]*\n(?:    (?!connect \\DATA)[^\n]*\n)*    connect \\DATA \d+'0+\n.*?^  end\n",
+        "",
+        text,
+        flags=re.DOTALL | re.MULTILINE,
+    )
+
+
 def _without_contents(module: str) -> str:
     """Leave out the initial contents of memories that the host loads.
 

@@ -10,7 +10,6 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib.wiring import Component
 
 from hwquant.errors import HwquantError
-from hwquant.program.external import MemoryTiming
 from hwquant.program.program import Program
 from hwquant.program.registers import MemoryRegister
 from hwquant.rtl_templates.axi import OKAY, AxiAccelerator
@@ -19,7 +18,7 @@ from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.ip_core import BUSES as CORES
 from hwquant.rtl_templates.ports import BASE_BITS
 from hwquant.rtl_templates.wishbone import BUS_BITS, BusRegister, WishboneAccelerator
-from hwquant.sim.external_memory import SimulatedMemory, settings_of
+from hwquant.sim.external_memory import SimulatedMemory, contents
 
 BUSES = tuple(CORES)
 """Names of the buses."""
@@ -104,10 +103,8 @@ class BehindAxi(Component):
         config = program.config
         self.memory = None
         if config.external_bits:
-            beats = [int.from_bytes(row.tobytes(), "little") for row in program.external_image]
             depth = 1 << config.external_address_bits
-            chosen = settings_of(MemoryTiming()) if chosen is None else chosen
-            self.memory = SimulatedMemory(config.external_bits, depth, beats, chosen)
+            self.memory = SimulatedMemory(config.external_bits, depth, contents(program), chosen)
             # Where addresses wrap around.
             self.page = max(1, depth * config.external_bits // 8 >> 12) % (1 << BASE_BITS)
         super().__init__(_members(self.core.accelerator))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import re
 import shutil
 import subprocess
 import time
@@ -23,7 +22,7 @@ from hwquant.errors import MissingPackage, ToolStopped
 from hwquant.files import cache_folder, cached, entry_name, write_bytes
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.core import Accelerator
-from hwquant.rtl_templates.verilog import to_rtlil
+from hwquant.rtl_templates.verilog import to_rtlil, without_zeros
 from hwquant.rtl_templates.yosys import cxxrtl_headers, run_yosys, yosys_version
 from hwquant.sim.contract import COUNTER, LINGER, Task
 from hwquant.sim.external_memory import WithMemory, settings
@@ -37,11 +36,6 @@ MEMORY = DRIVER.with_name("cxxrtl_memory.cpp")
 COMPILE = ("g++", "-std=c++17", "-O2", "-DNDEBUG", "-shared", "-fPIC")
 # NDEBUG: an address beyond a memory reads zero there, as in Amaranth, instead of stopping the program.
 LIBRARY = "design.so"
-ZEROS = re.compile(
-    r"^  cell \$meminit_v2 [^\n]*\n(?:    (?!connect \\DATA)[^\n]*\n)*    connect \\DATA \d+'0+\n.*?^  end\n",
-    re.M | re.S,
-)
-"""What fills a memory with zeros, in RTLIL: CXXRTL's are zero anyway, and g++ takes minutes over lists of a million."""
 SLICE = 100_000
 """Clock cycles in one call of the compiled code, between two reports of progress."""
 
@@ -74,7 +68,8 @@ def compile_design(design: str, driver: str) -> Path:
             "the cxxrtl simulator needs g++; install it (Debian: apt install g++)", package="g++"
         )
     driver += MEMORY.read_text()
-    design = ZEROS.sub("", design)
+    # Its memories are zero anyway, and g++ takes minutes over lists of a million zeros.
+    design = without_zeros(design)
     name = entry_name("cxxrtl", design, driver, *COMPILE, yosys_version())
 
     def fill(work: Path) -> None:

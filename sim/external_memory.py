@@ -56,8 +56,12 @@ def hardware(program: Program, chosen: Sequence[int] | None = None) -> Accelerat
     """
     if not program.config.external_bits:
         return accelerator(program)
-    beats = [int.from_bytes(row.tobytes(), "little") for row in program.external_image]
-    return WithMemory(accelerator(program, page=0), beats, chosen)
+    return WithMemory(accelerator(program, page=0), contents(program), chosen)
+
+
+def contents(program: Program) -> list[int]:
+    """What a program's external memory holds, in beats."""
+    return [int.from_bytes(row.tobytes(), "little") for row in program.external_image]
 
 
 class SimulatedMemory(Component):
@@ -71,8 +75,8 @@ class SimulatedMemory(Component):
         Words of ``data_bits`` bits; addresses beyond wrap around.
     init : Sequence of int
         Contents, unsigned words.
-    settings : Sequence of int
-        What :func:`settings_of` gives.
+    settings : Sequence of int, optional
+        What :func:`settings_of` gives; None: as the defaults of a memory's timing say.
 
     Members
     -------
@@ -82,11 +86,13 @@ class SimulatedMemory(Component):
         Refreshes count from this cycle.
     """
 
-    def __init__(self, data_bits: int, depth: int, init: Sequence[int], settings: Sequence[int]):
+    def __init__(
+        self, data_bits: int, depth: int, init: Sequence[int], settings: Sequence[int] | None = None
+    ):
         self.data_bits = data_bits
         self.depth = depth
         self.init = init
-        self.settings = settings
+        self.settings = settings_of(MemoryTiming()) if settings is None else settings
         super().__init__({"port": In(AxiMemoryPort(data_bits)), "begins": In(1)})
 
     def elaborate(self, platform: object) -> Module:
@@ -214,7 +220,6 @@ class WithMemory(Component):
     ):
         self.accelerator = accelerator
         config = accelerator.config
-        settings = settings_of(MemoryTiming()) if settings is None else settings
         self.memory = SimulatedMemory(config.external_bits, 1 << config.external_address_bits, init, settings)
         members = accelerator.signature.members
         super().__init__({name: members[name] for name in members if name not in ("memory", "begins")})

@@ -34,13 +34,13 @@ def network_passes(
 ) -> Compilation:
     """The passes over the network of a .hwq file, for an array such as "8x8", and a memory outside, if any."""
     from hwquant import hwq
-    from hwquant.program.compilation import Compilation, lowered_network
+    from hwquant.program.compilation import best_compilation, lowered_network
     from hwquant.program.sides import parse_array
     from hwquant.program.sizing import Requirements
 
     qgraph = hwq.load(network)
     requirements = Requirements(parse_array(array), offset, limits, external=external)
-    return Compilation(qgraph, lowered_network(qgraph), requirements)
+    return best_compilation(qgraph, lowered_network(qgraph), requirements)
 
 
 def board_passes(
@@ -93,12 +93,12 @@ def board_passes(
 
 def _passes_of(qgraph: QGraph, program: Program) -> Compilation:
     """The passes over a network, for the hardware of a program."""
-    from hwquant.program.compilation import Compilation, lowered_network
+    from hwquant.program.compilation import best_compilation, lowered_network
     from hwquant.program.sizing import Requirements
 
     config = program.config
     requirements = Requirements(config.array, config=config, external=program.memory)
-    return Compilation(qgraph, lowered_network(qgraph), requirements)
+    return best_compilation(qgraph, lowered_network(qgraph), requirements)
 
 
 def build_passes(folder: Path) -> Compilation:

@@ -119,7 +119,7 @@ def best_hardware(
 
 def _numbers(candidate: Candidate, shapes: Shapes, board: Board) -> dict[str, float]:
     program = program_of(candidate, shapes, board)
-    moved = candidate.outside.moved_bytes if candidate.outside else 0
+    done = activity(program)
     needs = {need.resource: float(need.needed) for need in candidate.needs}
     return {
         "arrays": candidate.arrays,
@@ -130,8 +130,8 @@ def _numbers(candidate: Candidate, shapes: Shapes, board: Board) -> dict[str, fl
         "fps": candidate.clock.megahertz * 1e6 / candidate.cycles,
         **{name: needs.get(name, 0.0) for name in ("lut", "ff", "dsp", "ram", "large_ram")},
         "bytes": -(-sum(memory_bits(program.config).values()) // 8),
-        "moved_bytes": moved,
-        "energy_nj": activity(program).energy_nj,
+        "moved_bytes": done.bytes_moved,
+        "energy_nj": done.energy_nj,
     }
 
 

@@ -96,14 +96,14 @@ class Compilation:
         The network's layers, from :func:`lowered_network`.
     requirements : Requirements
         The array's sides, and what else is asked of the array.
-    planned : Plan, optional
-        The steps of an inference whose tensors do not all fit inside, where they are chosen already.
+    care : float, default 1.0
+        By what factor a plan takes the port to external memory for slower than it is.
     """
 
     qgraph: QGraph
     lowered: tuple[ArrayLayer, ...]
     requirements: Requirements
-    planned: Plan | None = None
+    care: float = 1.0
 
     @cached_property
     def offered(self) -> ArrayShape:
@@ -124,35 +124,7 @@ class Compilation:
 
     @cached_property
     def plan(self) -> Plan | None:
-        """The steps of an inference whose tensors do not all fit inside; None where they do, or there is no outside.
-
-        Choices go by estimates, which take moves and computing to overlap fully. So another plan is made as if the port
-        were slower by :data:`CARE`; it is taken where its program takes fewer cycles.
-        """
-        if self.planned:
-            return self.planned
-        first = self._planned(1.0)
-        if not first:
-            return None
-        try:
-            second = self._planned(CARE)
-        except DoesNotFit:
-            return first
-        if not second or first.groups == second.groups:
-            return first
-        return min(first, second, key=self._cycles)
-
-    def _cycles(self, plan: Plan) -> float:
-        """Cycles that an inference takes with a plan; more than any where its program does not fit."""
-        assert self.requirements.external
-        try:
-            program = replace(self, planned=plan).program
-        except DoesNotFit:
-            return math.inf
-        return timing(program, self.requirements.external.timing).cycles
-
-    def _planned(self, care: float) -> Plan | None:
-        """Plan as if the port were slower by a factor."""
+        """The steps of an inference whose tensors do not all fit inside; None where they do, or there is no outside."""
         memory, sizes = self.requirements.external, self.halves
         if not memory or not sizes:
             return None
@@ -171,7 +143,7 @@ class Compilation:
         outputs = tuple(item.tensor for item in self.qgraph.outputs)
         network = Network(self.qgraph.name, tensors, inputs, outputs)
         fixed = self.requirements.config is not None
-        return best_plan(layers, network, self.offered, sizes, port, care=care, fixed=fixed)
+        return best_plan(layers, network, self.offered, sizes, port, care=self.care, fixed=fixed)
 
     def bands(self, layer: ArrayLayer) -> list[ArrayLayer]:
         """The bands of one of the lowered layers, where there is a plan; else none."""
@@ -383,3 +355,32 @@ class Compilation:
             parts=self.plan.parts(self.needed.lanes) if self.plan else {},
             memory=self.requirements.external,
         )
+
+
+def best_compilation(
+    qgraph: QGraph, lowered: tuple[ArrayLayer, ...], requirements: Requirements
+) -> Compilation:
+    """The passes over a network; where tensors are outside, those with the better of two plans.
+
+    A plan goes by estimates, which take moves and computing to overlap fully. So another one is made as if the port
+    were slower by :data:`CARE`; it is taken where its program takes fewer cycles.
+    """
+    first = Compilation(qgraph, lowered, requirements)
+    if not first.plan:
+        return first
+    second = replace(first, care=CARE)
+    try:
+        plan = second.plan
+    except DoesNotFit:
+        return first
+    if not plan or plan.groups == first.plan.groups:
+        return first
+    return min(first, second, key=_cycles)
+
+
+def _cycles(passes: Compilation) -> float:
+    """Cycles that an inference takes; more than any where the program does not fit."""
+    try:
+        return timing(passes.program).cycles
+    except DoesNotFit:
+        return math.inf

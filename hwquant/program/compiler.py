@@ -9,7 +9,7 @@ import numpy as np
 
 from hwquant.errors import HwquantError, check_type
 from hwquant.program.batch import batched
-from hwquant.program.compilation import Compilation, lowered_network
+from hwquant.program.compilation import best_compilation, lowered_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.external import ExternalMemory
 from hwquant.program.program import Program
@@ -89,7 +89,7 @@ def compile_network(
             "a batch cannot have external memory: compile with batch 1, or with all weights inside"
         )
     network = batched(qgraph, batch)
-    return replace(Compilation(network, lowered_network(network), requirements).program, batch=batch)
+    return replace(best_compilation(network, lowered_network(network), requirements).program, batch=batch)
 
 
 def _is_array(array: object) -> bool:

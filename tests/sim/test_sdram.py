@@ -23,6 +23,7 @@ from hwquant.rtl_templates.sdram_chips import SDRAMS
 from hwquant.rtl_templates.verilog import to_verilog
 from hwquant.sim import simulate, verilator_backend
 from hwquant.sim.cocotb_build import environment
+from hwquant.sim.external_memory import contents
 from hwquant.sim.sdram import Rule, SdramModel, WithSdram
 
 pytest.importorskip("cocotbext.axi")
@@ -170,8 +171,7 @@ def run_network(qgraph, array, inputs, limits, build_dir):
     """Outputs as the golden model has them, and cycles between those of the quickest and the slowest memory."""
     chip, hertz = CHIPS["MT48LC16M16A2-75"], 100e6
     program = compile_network(qgraph, array, external=ExternalMemory(chip.data_bits), limits=limits)
-    image = [int.from_bytes(row.tobytes(), "little") for row in program.external_image]
-    design = WithSdram(accelerator(program), chip, hertz, image)
+    design = WithSdram(accelerator(program), chip, hertz, contents(program))
     text = to_verilog(design) + "".join(design.controller.sources.values())
     found = simulate(
         program,
