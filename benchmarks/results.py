@@ -34,7 +34,9 @@ def write_results(name: str, results: Any) -> Path:
             continue
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}.json"
-    command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    # Where a file lies is of one machine alone.
+    arguments = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments])
     content = {"command": command, "versions": versions, "cores": os.cpu_count(), "results": results}
     path.write_text(json.dumps(content, indent=1) + "\n")
     return path

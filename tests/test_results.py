@@ -34,3 +34,9 @@ def test_the_boards_are_those_that_were_routed():
         for name, row in record.items()
     }
     assert written == expected
+
+
+def test_commands_name_no_folder_of_the_machine_that_ran_them():
+    for path in (ROOT / "benchmarks/results").glob("*.json"):
+        command = json.loads(path.read_text())["command"]
+        assert not [word for word in command.split() if word.startswith(("/", "~"))], path.name
