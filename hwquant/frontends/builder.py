@@ -117,8 +117,9 @@ class Builder(Tensors):
         found = self.copied(value, layout(self.sample_shape(value)))
         if found is None:
             raise self.refuse(
-                f"it reads elements of {first_of([*map(repr, self.parts(value.tensor))])} joined to "
-                f"{value.shape}, in an order that would take too many copies of single pixels; leave that to the host, at the network's end"
+                f"it reads elements of {first_of([*map(repr, self.parts(value.tensor))])} joined to {value.shape}, "
+                "in an order that would take too many copies of single pixels; leave that to the host, at the "
+                "network's end"
             )
         return found
 
