@@ -33,8 +33,9 @@ def einsum(build: Builder, name: str, equation: str, parts: Sequence[Value | Flo
         for label, size in zip(term, shape, strict=True):
             if sizes.setdefault(label, size) != size:
                 raise build.refuse(f"its label {label!r} stands for {sizes[label]} and {size} elements")
-    if not any(isinstance(part, Value) for part in parts):
-        return np.asarray(np.einsum(f"{','.join(terms)}->{result}", *parts))
+    arrays = [part for part in parts if not isinstance(part, Value)]
+    if len(arrays) == len(parts):
+        return np.asarray(np.einsum(f"{','.join(terms)}->{result}", *arrays))
     match parts:
         case [Value() as value] if sorted(terms[0]) == sorted(result):
             return _permuted(build, value, terms[0], result)

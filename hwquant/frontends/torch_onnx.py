@@ -55,7 +55,10 @@ def as_onnx(program: torch.export.ExportedProgram, refusal: Unsupported) -> onnx
         with quietly():
             exported = torch.onnx.export(program, dynamo=True, verbose=False, optimize=True)
     except Exception as error:  # the exporter raises anything
-        lines = str(error).strip().splitlines() or [type(error).__name__]
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # around it are only pictures of the exporter's steps
+            cause = cause.__cause__
+        lines = str(cause).strip().splitlines() or [type(cause).__name__]
         raise further(
             refusal, f"the host cannot have its ends either, which torch.onnx does not write: {lines[0]}"
         ) from error

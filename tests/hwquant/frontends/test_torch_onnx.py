@@ -61,6 +61,20 @@ def test_what_the_exporter_writes_wrongly_is_refused():
         from_torch(Divided(), torch.zeros(2, 2, 8, 8))
 
 
+class Uneven(nn.Module):
+    """A pool that neither the array nor torch's exporter has."""
+
+    def forward(self, x):
+        return nn.functional.adaptive_max_pool2d(x, (3, 5))
+
+
+def test_what_the_exporter_lacks_is_named():
+    with pytest.raises(
+        Unsupported, match=r"does not write: No ONNX function found for .*adaptive_max_pool2d"
+    ):
+        from_torch(Uneven(), torch.zeros(2, 2, 8, 8))
+
+
 class Listener(nn.Module):
     """A recurrent tail behind a convolution; states are made of zeros for as many samples as there are."""
 
