@@ -19,6 +19,7 @@ from hwquant.data_file import StoredArray, open_data
 from hwquant.ends import Port
 from hwquant.errors import HwquantError
 from hwquant.interface import Input
+from hwquant.printable import first_of
 
 LABELS = "y"
 DTYPES = (np.float32, np.float64, np.int8, np.uint8)
@@ -170,7 +171,7 @@ def load_samples(
         for key in keys.values():
             if key not in file:
                 raise HwquantError(
-                    f"{path} holds {_shortened(file.names)}, but no {key!r}; write it with "
+                    f"{path} holds {first_of(file.names, SHOWN) or 'nothing'}, but no {key!r}; write it with "
                     f"numpy.savez(path, {', '.join(f'{name}=...' for name in wanted)})"
                 )
         arrays = {name: file.array(name) for name in wanted if name in file}
@@ -217,7 +218,7 @@ def load_array(path: str | os.PathLike[str], key: str = "x", count: int | None =
     """
     with open_data(Path(path)) as file:
         if key not in file:
-            raise HwquantError(f"{path} holds {_shortened(file.names)}, but no {key!r}")
+            raise HwquantError(f"{path} holds {first_of(file.names, SHOWN) or 'nothing'}, but no {key!r}")
         array = file.array(key)
         rows = array.rows if count is None else min(count, array.rows)
         file.check_size([(array, rows)])
@@ -243,12 +244,6 @@ def _check_finite(path: Path, key: str, x: NDArray[Any]) -> None:
     finite = np.isfinite(x.reshape(len(x), -1)).all(axis=1)
     if not finite.all():
         raise HwquantError(f"{path}: sample {int(finite.argmin())} of {key} holds NaN or infinity; remove it")
-
-
-def _shortened(names: Sequence[str]) -> str:
-    """The first names of a file's arrays."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return (", ".join(names[:SHOWN]) or "nothing") + more
 
 
 def _check_labels(path: Path, array: StoredArray, count: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def printable(text: str) -> str:
     r"""Write out what a terminal or a page would act on, as ``\x1b`` or ``\u202e``.
@@ -12,6 +14,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(item if item.isprintable() else _escaped(item) for item in text)
+
+
+def first_of(names: Sequence[str], most: int = 4) -> str:
+    """The first ``most`` of some names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _escaped(character: str) -> str:

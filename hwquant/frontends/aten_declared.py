@@ -21,7 +21,9 @@ ARGUMENTS: Mapping[str, Irrelevant | Refused] = {
     "copy": Irrelevant("whether memory is shared; what is written in place is followed in any case"),
     "cudnn_enabled": Irrelevant("how it is computed"),
     "device": Irrelevant("where it is computed"),
-    "divisor_override": Refused("divisor_override is not supported", (None,)),
+    "divisor_override": Refused(
+        "divisor_override is not supported; multiply the average by a number", (None,)
+    ),
     "half_to_float": Refused(
         "it computes in float16, whose rounding is not reproduced; export the module after .float()", (False,)
     ),

@@ -8,6 +8,7 @@ import numpy as np
 
 from hwquant.frontends import elementwise, operators, pooling, rearrange, transposed
 from hwquant.frontends.aten_call import AtenCall
+from hwquant.frontends.einsum import einsum
 from hwquant.frontends.values import Array, Float, Value
 from hwquant.frontends.windows import ceil_padding, same_padding, window
 from hwquant.window import Pair, Window
@@ -102,6 +103,15 @@ def bmm(call: AtenCall) -> Value | Array:
     if weight.ndim != 3 or len(weight) != value.shape[0] or (weight != weight[:1]).any():
         raise call.build.refuse("it multiplies each part of its input with another matrix; use groups")
     return _linear(call, value, weight[0].T, None)
+
+
+def equation(call: AtenCall) -> Value | Array:
+    """The operator ``einsum``."""
+    parts = [
+        part if isinstance(part, Value) else call.build.weights(part, "tensors")
+        for part in call.get("tensors")
+    ]
+    return einsum(call.build, call.name, call.get("equation"), parts)
 
 
 def _rank(call: AtenCall, name: str, rank: int) -> Value:

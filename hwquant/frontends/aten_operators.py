@@ -19,7 +19,6 @@ from hwquant.frontends import aten_moves as moves
 from hwquant.frontends import aten_pointwise as pointwise
 from hwquant.frontends import aten_views as views
 from hwquant.frontends.aten_call import AtenCall
-from hwquant.frontends.aten_einsum import einsum
 from hwquant.frontends.aten_schema import BatchSize
 from hwquant.frontends.aten_types import (
     Rule,
@@ -215,7 +214,7 @@ OPERATORS: Mapping[str, Operator] = {
             "conv2d": layers.conv,
             "convolution": layers.conv,
             "dot": constants.product("tensor"),
-            "einsum": einsum,
+            "einsum": layers.equation,
             "hardtanh": layers.hardtanh,
             "leaky_relu": layers.leaky_relu,
             "linalg_vector_norm": constants.vector_norm,

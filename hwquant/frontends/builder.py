@@ -16,6 +16,7 @@ from hwquant.frontends.tensors import ANY_BATCH, Tensors
 from hwquant.frontends.values import Float, Index, Value, compressed, each_once, layout, simplified
 from hwquant.graph import Graph, Node, Shape
 from hwquant.interface import Input, Output
+from hwquant.printable import first_of
 
 
 class Builder(Tensors):
@@ -116,8 +117,9 @@ class Builder(Tensors):
         found = self.copied(value, layout(self.sample_shape(value)))
         if found is None:
             raise self.refuse(
-                f"it reads elements of {', '.join(map(repr, self.parts(value.tensor)))} joined to {value.shape}, in an "
-                "order that would take too many copies of single pixels; leave that to the host, at the network's end"
+                f"it reads elements of {first_of([*map(repr, self.parts(value.tensor))])} joined to {value.shape}, "
+                "in an order that would take too many copies of single pixels; leave that to the host, at the "
+                "network's end"
             )
         return found
 

@@ -50,7 +50,9 @@ class Call(ABC, Generic[Key]):
         key = self.FIRST if key is None else key
         found = self.any(key)
         if not isinstance(found, Value):
-            raise self.build.refuse(f"its {self.label(key)} is a constant where an activation is expected")
+            raise self.build.refuse(
+                f"its {self.label(key)} is a constant where an activation is expected; make it an input of the network"
+            )
         return found
 
     def constant(self, key: Key) -> Array:

@@ -12,5 +12,8 @@ MOST_SPENT = 1 << 28
 MOST_SHIFTED = 1e9
 """How large the shift of a shared input can be that another reader has to undo, in multiples of the input."""
 
+MOST_PHASES = 1 << 12
+"""Convolutions that a transposed one is made of, a stride of 64 in both directions; few networks have one of 32."""
+
 LARGEST_MATRIX = 1 << 22
 """Weights of a window over channels, which becomes a matrix; the channels of a network are some hundreds."""

@@ -193,6 +193,8 @@ def _check_structure(model: onnx.ModelProto) -> None:
             if attribute.name == "block_size" and attribute.i < 0:
                 raise ValueError(f"node {node_name(node)!r} has blocks of {attribute.i} elements")
     for item in inputs:
+        if not item.type.HasField("tensor_type"):
+            raise ValueError(f"input {item.name!r} has no type")
         element = str(type_name(item.type.tensor_type.elem_type))
         if element not in ANY:
             raise Unsupported(

@@ -19,14 +19,13 @@ from hwquant.frontends.onnx_ends import ends
 from hwquant.frontends.onnx_reader import read_whole
 from hwquant.frontends.refusals import NotFinite
 from hwquant.graph import Graph
+from hwquant.printable import first_of
 
 if TYPE_CHECKING:
     import onnx
 
 MOST_LOST = 0.25
 """Share of the multiply-accumulates that the array could do and a cut may leave to the host unasked."""
-NAMED = 4
-"""Nodes that a message names."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,6 @@ def _check_lost(division: Division) -> None:
 
 def _labels(division: Division, indices: Sequence[int], reasons: bool = True) -> str:
     """Nodes as messages name them, the first ones, with the reason of the first."""
-    shown = [f"{node_name(division.nodes[i])!r} ({division.nodes[i].op_type})" for i in indices[:NAMED]]
-    more = f" and {len(indices) - NAMED} more" if len(indices) > NAMED else ""
+    names = [f"{node_name(division.nodes[i])!r} ({division.nodes[i].op_type})" for i in indices]
     reason = f" (the first: {division.why(indices[0])})" if reasons and indices else ""
-    return f"{', '.join(shown)}{more}{reason}"
+    return f"{first_of(names)}{reason}"

@@ -10,6 +10,7 @@ import numpy as np
 
 from hwquant.errors import Unsupported
 from hwquant.frontends import arithmetic, elementwise, operators, pooling, transposed
+from hwquant.frontends.einsum import einsum
 from hwquant.frontends.onnx_call import OnnxCall, Result
 from hwquant.frontends.values import Value
 from hwquant.frontends.windows import ceil_padding, same_padding, window
@@ -141,12 +142,21 @@ def gemm(call: OnnxCall) -> Value:
     return operators.linear(call.build, call.name, value, weight, bias)
 
 
-def matmul(call: OnnxCall) -> Value:
-    """The operator MatMul, with a constant matrix."""
-    value, weight = call.value(0), call.weights(1)
+def matmul(call: OnnxCall) -> Result:
+    """The operator MatMul, with a constant matrix on one side."""
+    left = isinstance(call.any(1), Value) and not isinstance(call.any(0), Value)
+    value, weight = call.value(int(left)), call.weights(int(not left))
     if 2 < weight.ndim <= len(value.shape) and weight.shape[:-2] == (1,) * (weight.ndim - 2):
         weight = weight.reshape(weight.shape[-2:])
+    if left and weight.ndim == 2:
+        return einsum(call.build, call.name, "ab,...bc->...ac", [weight, value])
     return operators.linear(call.build, call.name, value, weight.T, None)
+
+
+def equation(call: OnnxCall) -> Result:
+    """The operator Einsum."""
+    parts = [call.operand(index) for index in range(len(call.inputs))]
+    return einsum(call.build, call.name, call.attributes["equation"], parts)
 
 
 def batch_normalization(call: OnnxCall) -> Value:

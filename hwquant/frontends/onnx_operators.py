@@ -138,6 +138,7 @@ OPERATORS: Mapping[str, Operator] = {
         },
         {"mask": Irrelevant("nothing is dropped in evaluation mode; leave the mask away")},
     ),
+    "Einsum": Operator(layers.equation, {"Inputs": REAL}, {"equation": USED}),
     "Expand": _view(moves.expand, ("input",), "shape"),
     "Flatten": _view(views.flatten, ("input",), None, "axis"),
     "Gather": Operator(moves.gather, {"data": ANY, "indices": INDICES}, {"axis": USED}),

@@ -168,6 +168,7 @@ def border(build: Builder, value: Value, before: Sequence[int], after: Sequence[
     for size, width in zip(value.shape, widths):
         if max(width) >= size + (mode == "wrap") and mode != "edge":
             raise build.refuse(f"{mode} padding of {width} is more than the {size} elements that there are")
+    build.spend(math.prod(size + sum(width) for size, width in zip(value.shape[1:], widths[1:])))
     return view(build, value, lambda array: np.pad(array, widths, mode=mode))
 
 

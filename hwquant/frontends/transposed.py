@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwquant.frontends.builder import Builder
+from hwquant.frontends.limits import MOST_PHASES
 from hwquant.frontends.operators import conv
 from hwquant.frontends.rearrange import view
 from hwquant.frontends.values import Float, Value, layout
@@ -96,6 +97,8 @@ def conv_transpose(
         ]
         for axis, stride in enumerate(window.stride)
     ]
+    if math.prod(map(len, phases)) > MOST_PHASES:
+        raise build.refuse(f"a stride of {window.stride} is too large; resize to the nearest, and convolve")
     tensors = []
     index = np.zeros((len(kernel), *outputs), np.int64)
     start = 0

@@ -230,13 +230,13 @@ def _gemm(call: Call) -> Array:
     return product + c[0] * np.asarray(call.attributes["beta"], a.dtype) if c else product
 
 
-def _dropout(call: Call) -> Array:
+def _dropout(call: Call) -> tuple[Array, ...]:
     training = call.optional(2)
     if training is not None and training.any():
         raise HwquantError(
             "Dropout is in training mode, which is not run; export the model in evaluation mode"
         )
-    return call.x
+    return call.x, np.ones(call.x.shape, bool if call.opset >= 10 else call.x.dtype)
 
 
 OPERATORS: Mapping[str, Callable[[Call], Result]] = {

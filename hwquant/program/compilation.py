@@ -80,7 +80,11 @@ def lowered_network(qgraph: QGraph) -> tuple[ArrayLayer, ...]:
     """
     layers = lower(qgraph)
     if not layers:
-        raise Unsupported(f"network {qgraph.name!r} has no layer to execute", where=qgraph.name)
+        raise Unsupported(
+            f"network {qgraph.name!r} has no layer to execute: it moves values and computes none, which the host does "
+            "without hardware",
+            where=qgraph.name,
+        )
     return tuple(layers)
 
 

@@ -76,7 +76,7 @@ def test_limits_and_offset_are_those_of_the_compiler():
 
 def test_a_network_without_layers_is_refused():
     net = Net(x=(3, 4, 4))
-    with pytest.raises(Unsupported, match="has no layer to execute"):
+    with pytest.raises(Unsupported, match="has no layer to execute: it moves values"):
         Shapes(net.build("x"))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hwquant.printable import printable
+from hwquant.printable import first_of, printable
 
 
 @pytest.mark.parametrize("text", ["conv1", "Größe 3 µm", "層/1", "[bold]x[/]", "a\\b", "", "π≈3"])
@@ -26,3 +26,10 @@ def test_what_can_be_printed_stays(text):
 def test_what_would_act_on_a_terminal_is_written_out(text, shown):
     assert printable(text) == shown
     assert printable(text).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"), [([], ""), (["a", "b"], "a, b"), (["a", "b", "c", "d"], "a, b and 2 more")]
+)
+def test_of_many_names_the_first_are_shown(names, shown):
+    assert first_of(names, 2) == shown

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from hwquant_testing.limits import attempt
 from hwquant_testing.onnx_models import weights
 from onnx.helper import make_node
 
@@ -123,6 +124,20 @@ def test_transposed_convolutions(build_onnx, check_onnx, shape, attributes):
     graph = check_onnx(build_onnx(nodes, {"x": (4, 5, 5)}, constants))
     steps = np.prod(attributes.get("strides", [1, 1]))
     assert sum(isinstance(item, Conv) for item in graph.nodes) == steps + 1  # one for each phase
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        make_node("ConvTranspose", ["x", "t"], ["y"], strides=[1, 10**5]),
+        make_node("Pad", ["x", "p"], ["y"], mode="edge"),
+    ],
+)
+def test_what_grows_beyond_any_image_is_refused_soon(build_onnx, node):
+    constants = {"t": weights(4, 1, 1, 3), "p": np.array([0] * 7 + [2**31], np.int64)}
+    error = attempt(from_onnx, build_onnx([node], {"x": (4, 1, 2)}, constants), host=False)
+    assert isinstance(error, Unsupported)
+    assert "too large" in str(error)
 
 
 def test_a_split_and_a_shuffle_of_channels_are_one_copy(build_onnx, check_onnx):

@@ -285,6 +285,7 @@ def test_files_that_are_no_models_are_refused(build_onnx, tmp_path):
             lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[3], "dim_param", "W"),
             r"3 \('W'\) of input 'x'",
         ),
+        (lambda m: m.graph.input[0].ClearField("type"), r"not a valid ONNX model: input 'x' has no type"),
         (lambda m: m.graph.input[0].type.tensor_type.ClearField("shape"), r"input 'x' has no shape|'shape'"),
         (lambda m: setattr(m.opset_import[0], "version", 999), r"set 999, the installed onnx package"),
         (lambda m: m.graph.initializer.pop(), r"reads tensor 'w'|not a valid ONNX model.*w"),

@@ -47,6 +47,34 @@ def test_without_the_exporter_the_refusal_says_what_would_help(monkeypatch):
         from_torch(Detector(), torch.zeros(1, 2, 9, 9))
 
 
+class Divided(nn.Module):
+    """An average with a divisor of its own, which torch's exporter leaves out."""
+
+    def forward(self, x):
+        return nn.functional.avg_pool2d(x, 2, divisor_override=3).relu()
+
+
+def test_what_the_exporter_writes_wrongly_is_refused():
+    with pytest.raises(
+        Unsupported, match=r"divisor_override is not .* torch\.onnx writes something else: 50%"
+    ):
+        from_torch(Divided(), torch.zeros(2, 2, 8, 8))
+
+
+class Uneven(nn.Module):
+    """A pool that neither the array nor torch's exporter has."""
+
+    def forward(self, x):
+        return nn.functional.adaptive_max_pool2d(x, (3, 5))
+
+
+def test_what_the_exporter_lacks_is_named():
+    with pytest.raises(
+        Unsupported, match=r"does not write: No ONNX function found for .*adaptive_max_pool2d"
+    ):
+        from_torch(Uneven(), torch.zeros(2, 2, 8, 8))
+
+
 class Listener(nn.Module):
     """A recurrent tail behind a convolution; states are made of zeros for as many samples as there are."""
 

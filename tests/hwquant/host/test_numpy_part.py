@@ -36,6 +36,7 @@ CASES = [
     *(case(name, X, X, ROW) for name in ("Max", "Min", "Sum")),
     *(case(name, X, ROW) for name in ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")),
     *(case(name, TRUE, ~TRUE) for name in ("And", "Or")),
+    case("Dropout", X, outputs=2),
     case("Not", TRUE),
     case("Div", WHOLE, np.asarray(3, np.int64)),
     case("Div", WHOLE, np.asarray(-2, np.int64)),
