@@ -172,7 +172,7 @@ def test_inferences_of_a_batch_are_counted_as_such(hwquant, tmp_path):
     net.conv(net.conv("x", 4), 3)
     qgraph = net.build()
     write_build(qgraph, compile_network(qgraph, (2, 2), batch=3), tmp_path / "build")
-    np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).standard_normal((4, 5)))
+    np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).standard_normal((4, 5, 1, 1)))
     command = [
         "simulate",
         tmp_path / "build",
