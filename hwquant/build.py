@@ -186,12 +186,13 @@ def _belong(qgraph: QGraph, program: Program) -> bool:
     placed = {**program.tensors, **{item.name: item for item in (*program.inputs, *program.outputs)}}
     whole = {name: item for name, item in placed.items() if name not in program.parts}
     nodes = {node.name for node in qgraph.nodes}
+    shapes = {}
+    for name, tensor in qgraph.tensors.items():
+        channels, height, width = tensor.shape
+        shapes[name] = (channels, height * program.batch, width)  # samples of a batch lie below each other
     return (
         [item.name for item in program.inputs] == [item.name for item in qgraph.inputs]
-        and all(
-            name in qgraph.tensors and tuple(item.shape) == tuple(qgraph.tensors[name].shape)
-            for name, item in whole.items()
-        )
+        and all(name in shapes and tuple(item.shape) == shapes[name] for name, item in whole.items())
         and all(part.tensor in qgraph.tensors for part in program.parts.values())
         and all(name in nodes for layer in program.layers for name in layer.covers)
     )

@@ -111,8 +111,25 @@ def to_verilog(
     # Yosys' version and the numbers of its auxiliary names must not make two equal designs differ.
     text = re.sub(r"\A(/\*.*?\*/\s*)?", "", text, flags=re.DOTALL)
     text = re.sub(r"\\\$auto\$verilog_backend\S* ", "_initially_", text)
-    # Every `always @*` waits for this signal besides its inputs; an event at time 0 makes all of them run once.
-    return re.sub(r"reg _initially_ +=\s*0;", "reg _initially_;\n  initial _initially_ <= 0;", text)
+    return re.sub(r"^(module .*?;\n)(.*?^endmodule\n)", _run_once, text, flags=_LINES)
+
+
+def _run_once(module: re.Match[str]) -> str:
+    """Let every ``always @*`` of a module run at time 0, also where none of its inputs ever changes.
+
+    It waits for a signal besides its inputs, which has an event then. Yosys has the signal without that event, and not
+    where it assigns a part of a register in one line.
+    """
+    head, body = module.groups()
+    body = re.sub(r"^  reg _initially_ +=\s*0;\n", "", body, flags=re.MULTILINE)
+    body = re.sub(
+        r"^( *)always @\*\n +(.*;)$",
+        r"\1always @* begin\n\1  if (_initially_) begin end\n\1  \2\n\1end",
+        body,
+        flags=re.MULTILINE,
+    )
+    event = "  reg _initially_;\n  initial _initially_ <= 0;\n"
+    return head + (event if "(_initially_)" in body else "") + body
 
 
 def without_zeros(text: str) -> str:

@@ -34,6 +34,8 @@ class Verification:
     ----------
     samples : int
         Inferences that were compared; of a batch of samples it is one.
+    batch : int
+        Samples of an inference.
     watched : int
         Inferences of these that were compared with every layer's tensor.
     differences : tuple of Difference
@@ -47,6 +49,7 @@ class Verification:
     """
 
     samples: int
+    batch: int
     watched: int
     differences: tuple[Difference, ...]
     cycles: int
@@ -151,6 +154,7 @@ def check(
     first = (next(checker.differences(sample), None) for sample in range(samples))
     return Verification(
         samples=samples,
+        batch=batch,
         watched=watched,
         differences=tuple(item for item in first if item is not None),
         cycles=checker.timing.cycles,

@@ -8,6 +8,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from hwquant.printable import printable
+
 if TYPE_CHECKING:
     from hwquant.optimize import Candidate as OptimizeCandidate
     from hwquant.optimize import OptimizeResult
@@ -121,7 +123,7 @@ def operators_table(report: ParityReport) -> Table:
     for name in ("max error", "mean error", "SQNR dB"):
         table.add_column(name, justify="right")
     for row in report.operators:
-        table.add_row(Text(row.name), row.kind, *_cells(row.error))
+        table.add_row(Text(printable(row.name)), row.kind, *_cells(row.error))
     return table
 
 
@@ -134,9 +136,11 @@ def layers_table(report: ParityReport) -> Table:
     for name in ("tensor: max", "mean", "SQNR dB", "output: max", "mean", "SQNR dB", "accuracy"):
         table.add_column(name, justify="right")
     for row in report.layers:
-        operators = Text(", ".join(row.operators) or "input")
+        operators = Text(printable(", ".join(row.operators) or "input"))
         accuracy = "" if row.accuracy is None else f"{row.accuracy:.2%}"
-        table.add_row(Text(row.name), operators, *_cells(row.tensor), *_cells(row.output), accuracy)
+        table.add_row(
+            Text(printable(row.name)), operators, *_cells(row.tensor), *_cells(row.output), accuracy
+        )
     if report.float_accuracy is not None:
         table.caption, table.caption_justify = f"float: {report.float_accuracy:.2%}", "right"
     return table
@@ -151,7 +155,7 @@ def pruning_table(content: dict[str, Any]) -> Table:
     for layer in content["layers"]:
         drops = [f"{100 * content['sensitivity'][name]:.1f}" for name in layer["convolutions"]]
         table.add_row(
-            Text(" + ".join(layer["convolutions"]) or layer["name"]),
+            Text(printable(" + ".join(layer["convolutions"]) or layer["name"])),
             ", ".join(drops),
             f"{layer['weights']:,}",
             f"{layer['pruned'] / layer['weights']:.1%}" if layer["weights"] else "",

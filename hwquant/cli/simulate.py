@@ -106,10 +106,11 @@ def verify_build(
 
 
 def summary(result: Verification, simulator: str) -> dict[str, Any]:
-    """A verification as plain JSON values; "cycles" are those of one inference."""
+    """A verification as plain JSON values; "cycles" are those of one inference, which of a batch counts as a sample."""
     first = result.first
     return {
         "samples": result.samples,
+        "batch": result.batch,
         "mismatches": result.mismatches,
         "cycles": result.cycles,
         "simulator": simulator,
@@ -124,14 +125,17 @@ def lines(result: Verification, simulator: str) -> list[str]:
     """Lines on a verification."""
     compared = "every layer's tensor and the outputs" if result.watched else "the outputs"
     speed = f"{result.simulated_cycles:,} cycles in {result.seconds:.1f} s in {simulator}"
+    count = f"{result.samples} samples"
+    if result.batch > 1:
+        count = f"{result.samples} inferences of {result.batch} samples each"
     if result.first is None:
         return [
-            f"{result.samples} samples, 0 mismatches: {compared} are those of the golden model ({speed})",
+            f"{count}, 0 mismatches: {compared} are those of the golden model ({speed})",
             f"{result.cycles:,} cycles an inference, as predicted",
         ]
     hint = "" if result.watched else "; --layers finds the first layer that differs"
     return [
-        f"{result.samples} samples, {result.mismatches} of them with mismatches in {compared} ({speed})",
+        f"{count}, {result.mismatches} of them with mismatches in {compared} ({speed})",
         f"first mismatch: {result.first}{hint}",
     ]
 

@@ -159,7 +159,7 @@ def layer_table(report: Report) -> Group:
         table.add_column(heading, justify="right")
     for layer in _layer_rows(report):
         table.add_row(
-            Text(" + ".join(layer.covers) or layer.name),
+            Text(printable(" + ".join(layer.covers) or layer.name)),
             f"{layer.cycles:,}",
             f"{layer.macs:,}",
             f"{layer.tiles:,}",

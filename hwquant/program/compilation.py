@@ -129,10 +129,10 @@ class Compilation:
     @cached_property
     def plan(self) -> Plan | None:
         """The steps of an inference whose tensors do not all fit inside; None where they do, or there is no outside."""
-        memory, sizes = self.requirements.external, self.halves
-        if not memory or not sizes:
+        memory, sizes, words = self.requirements.external, self.halves, self.requirements.most_words
+        if not memory or not sizes or words is None:
             return None
-        if place(self._mapping[0], self.qgraph, self.offered, {}).peak <= sum(sizes):
+        if place(self._mapping[0], self.qgraph, self.offered, {}).peak <= words:
             return None
         port = Port.of(memory, self.offered, self.requirements.given.get("weight_depth", BUFFER))
         packed = packings(self._mapping[0])

@@ -29,6 +29,8 @@ OFFSETS = ("auto", "none", "edge", "sum")
 STALLS = {"none": (0.0, 0.0), "idle": (0.4, 0.0), "busy": (0.0, 0.4), "both": (0.3, 0.4), "heavy": (0.9, 0.9)}
 """Chances of a pause of the host, before a word of input and of output, by name."""
 BITS = (2, 3, 4, 5, 6, 7, 8)
+AXES = ("arrays", "bits", "offsets", "buses", "memories", "simulators", "stalls", "pauses", "seeds")
+"""Keys of the lists whose product the configurations are, beside the networks."""
 
 
 def _list(kind: type, must: str, *, required: bool = False) -> Field:
@@ -104,19 +106,10 @@ class Campaign:
         """
         values = self.values
         memories = {name: _memory(self.path, name) for name in values["memories"]}
-        axes = ("arrays", "bits", "offsets", "buses", "memories", "simulators", "stalls", "pauses", "seeds")
         for table in values["networks"]:
-            own = {**values, "bits": values["bits"] if "file" not in table or _floats(table) else [8]}
             known: dict[Any, QGraph] = {}
             for number in range(table.get("first", 0), table.get("first", 0) + table.get("random", 1)):
-                for choice in itertools.product(*(own[name] for name in axes)):
-                    point = dict(zip(axes, choice))
-                    outside = memories[point["memories"]] is not None
-                    several = len(parse_array(point["arrays"])) > 2
-                    if outside and (several or point["buses"] == "wishbone"):
-                        continue  # neither has memory outside
-                    if point["pauses"] and not outside:
-                        continue  # what is not there cannot pause
+                for point in _points(values, table):
                     yield self._case(table, number, point, memories[point["memories"]], known)
 
     def _case(
@@ -181,6 +174,20 @@ class Campaign:
         graph = load_model(place)
         calibration = load_samples(self.path.parent / table["calibration"], graph.given_inputs)
         return quantize(graph, calibration.x, bits=bits, symmetric=plain)
+
+
+def _points(values: dict[str, Any], table: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Choices, by key of :data:`AXES`, that there is hardware for, and that a table's networks have."""
+    own = {**values, "bits": values["bits"] if "file" not in table or _floats(table) else [8]}
+    for choice in itertools.product(*(own[name] for name in AXES)):
+        point = dict(zip(AXES, choice))
+        outside = point["memories"] != "none"
+        several = len(parse_array(point["arrays"])) > 2
+        if outside and (several or point["buses"] == "wishbone"):
+            continue  # neither has memory outside
+        if point["pauses"] and not outside:
+            continue  # what is not there cannot pause
+        yield point
 
 
 def _floats(table: dict[str, Any]) -> bool:
@@ -250,7 +257,24 @@ def load_campaign(path: Path) -> Campaign:
         raise HwquantError(f"{path}: networks must have a table at least")
     for index, table in enumerate(values["networks"], 1):
         _check_network(f"{path}: networks {index}", table)
+    _check_all_used(path, values)
     return Campaign(path, values)
+
+
+def _check_all_used(path: Path, values: dict[str, Any]) -> None:
+    """Refuse what is listed and would be in no configuration."""
+    points = [point for table in values["networks"] for point in _points(values, table)]
+    for key in AXES:
+        used = {point[key] for point in points}
+        for item in values[key]:
+            if item not in used:
+                raise HwquantError(
+                    f"{path}: {key}: {shown(item)} is in no configuration: several arrays and wishbone have no "
+                    "memory outside, nothing else pauses, and a .hwq file has its own bits; list what goes with it, "
+                    "or leave it out"
+                )
+    if values["limits"] and all(name == "none" for name in values["memories"]):
+        raise HwquantError(f"{path}: limits are for memories outside, and memories lists none; see hardware")
 
 
 def _check_network(where: str, table: object) -> None:

@@ -121,6 +121,24 @@ def test_a_program_of_another_network_is_noticed(folder):
         load_build(folder)
 
 
+@pytest.mark.parametrize(
+    ("array", "options"),
+    [
+        ((2, 2), {}),
+        ((3, 2, 2), {}),
+        ((2, 2), {"batch": 3}),
+        ((2, 2, 2), {"batch": 5}),
+        ((2, 2), {"external": ExternalMemory(16)}),
+    ],
+)
+def test_whatever_a_network_is_compiled_for_its_build_comes_back(array, options, tmp_path):
+    net = Net(x=(5, 1, 1))
+    net.conv(net.conv("x", 4), 3)
+    program = compile_network(net.build(), array, **options)
+    write_build(net.build(), program, tmp_path / "build")
+    assert load_build(tmp_path / "build").program.checksum == program.checksum
+
+
 def test_a_folder_that_is_no_build_is_refused(folder, tmp_path):
     with pytest.raises(
         HwquantError, match=r"there is no build folder .*none; make one with: hwquant compile"

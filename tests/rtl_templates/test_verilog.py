@@ -72,6 +72,45 @@ def test_the_same_design_gives_the_same_text_and_another_one_does_not():
         assert to_verilog(Accelerator(config, **IMAGES | change)) != text
 
 
+class Constant(Component):
+    """Parts of a signal that nothing ever changes: a register, and a constant."""
+
+    change: In(1)
+    parts: Out(6)
+
+    def elaborate(self, platform):
+        m = Module()
+        kept = Signal(2, init=2)
+        m.d.sync += kept.eq(kept | 2)
+        m.d.comb += [self.parts[:2].eq(kept), self.parts[4:].eq(1)]
+        with m.If(self.change):
+            m.d.comb += self.parts[2:4].eq(3)
+        return m
+
+
+@pytest.mark.parametrize("standard", ["-g2005", "-g2012"])
+def test_parts_that_nothing_changes_have_their_values_from_the_beginning(standard, tmp_path):
+    """Where initial values come before all else, as in SystemVerilog, no event follows them."""
+    bench = """
+        module bench;
+          wire [5:0] parts;
+          hwquant constant(.clk(1'b0), .rst(1'b0), .change(1'b0), .parts(parts));
+          initial #1 $display("%b", parts);
+        endmodule
+    """
+    (tmp_path / "bench.v").write_text(to_verilog(Constant()) + bench)
+    subprocess.run(["iverilog", standard, "-o", "bench", "bench.v"], cwd=tmp_path, check=True)
+    done = subprocess.run(["vvp", "-n", "bench"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["010010"]
+
+
+def test_whatever_is_combinational_runs_once_at_the_beginning(design):
+    _config, text = design
+    assert len(re.findall(r"always @\*", text)) == text.count("if (_initially_) begin end") > 0
+    for body in modules(text).values():
+        assert body.count("initial _initially_ <= 0;") == ("(_initially_)" in body)
+
+
 def test_another_process_gives_the_same_text(design, tmp_path):
     """With other hash seeds, another working directory, and other modules made before it."""
     config, text = design

@@ -1,11 +1,17 @@
 """Names of networks, layers and files that would act on a terminal or a page."""
 
 import dataclasses
+import io
 import json
 
 import pytest
+from rich.console import Console
 
 from hwquant import hwq
+from hwquant.cli.results import layers_table, operators_table
+from hwquant.cli.tables import layer_table
+from hwquant.report import make_report
+from hwquant.truncation.parity import Error, LayerParity, OperatorParity, ParityReport
 
 EVIL = "\x1b[31m\u202e[bold]x[/]\r"
 SHOWN = r"\x1b[31m\u202e[bold]x[/]\r"
@@ -48,3 +54,31 @@ def test_a_report_has_printable_names(evil, digits_program, tmp_path):
     text = write_page(write_build(evil, program, tmp_path / "build")).read_text()
     assert f"<title>{SHOWN} on 8x8</title>" in text
     assert not {"\x1b", "\u202e", "\r"} & set(text)
+
+
+def shown(table):
+    """What a table looks like on a wide terminal, line by line."""
+    console = Console(width=200, file=io.StringIO())
+    console.print(table)
+    return console.file.getvalue().splitlines()
+
+
+def test_the_name_of_a_layer_does_not_break_its_row(digits_program):
+    evil, text = f"{EVIL}\nend", rf"{SHOWN}\nend"
+    first, *others = digits_program.layers
+    report = make_report(
+        dataclasses.replace(digits_program, layers=(dataclasses.replace(first, covers=(evil,)), *others))
+    )
+    assert any(text in row and f"{report.layers[0].cycles:,}" in row for row in shown(layer_table(report)))
+    error = Error(0.5, 0.25, 12.0)
+    parity = ParityReport(
+        "int8",
+        3,
+        (OperatorParity(evil, "convolution", error),),
+        (LayerParity(evil, (evil,), error, error, None),),
+        None,
+    )
+    (row,) = (line for line in shown(operators_table(parity)) if "convolution" in line)
+    assert text in row
+    (row,) = (line for line in shown(layers_table(parity)) if "12.0" in line)
+    assert row.count(text) == 2

@@ -167,6 +167,26 @@ def test_external_memory_is_simulated_beside_the_accelerator(hwquant, tmp_path):
     hwquant(*arguments, "--netlist", "gw1n-9").fails("has external memory, which netlists have not")
 
 
+def test_inferences_of_a_batch_are_counted_as_such(hwquant, tmp_path):
+    net = Net(x=(5, 1, 1))
+    net.conv(net.conv("x", 4), 3)
+    qgraph = net.build()
+    write_build(qgraph, compile_network(qgraph, (2, 2), batch=3), tmp_path / "build")
+    np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).standard_normal((4, 5, 1, 1)))
+    command = [
+        "simulate",
+        tmp_path / "build",
+        "-d",
+        tmp_path / "data.npz",
+        "--simulator",
+        "amaranth",
+        "--layers",
+    ]
+    assert "2 inferences of 3 samples each, 0 mismatches" in hwquant(*command).stdout
+    result = hwquant(*command, "--json").json
+    assert (result["samples"], result["batch"], result["mismatches"]) == (2, 3, 0)
+
+
 def test_bad_builds_and_data_are_refused(hwquant, digits_build, data, tmp_path, demo_folder):
     hwquant("simulate", tmp_path / "none", "-d", data).fails("there is no build folder")
     hwquant("simulate", digits_build.folder, "-d", tmp_path / "none.npz").fails("none.npz")

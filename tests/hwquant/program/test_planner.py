@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from hwquant.errors import DoesNotFit
 from hwquant.program.compilation import lowered_network
+from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
+from hwquant.program.external import ExternalMemory
 from hwquant.program.planner import halves
 from hwquant.program.steps import Compute, Load, Receive, Send, Store, Wait
 from hwquant.random_networks import Features, random_qgraph
@@ -68,6 +70,18 @@ def test_what_fits_stays_inside():
     assert not any(isinstance(step, Load | Store | Wait) for step in plan.steps)
     assert plan.outside_words == 0
     assert len(plan.layers) == len(lowered_network(qgraph))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_fits_to_the_word_stays_inside(seed):
+    """Halves begin where an address says so, but a memory that is whole has all of its words."""
+    features = Features(layers=(1, 3), size=(1, 7), channels=(1, 6))
+    qgraph = random_qgraph(np.random.default_rng(seed), features)
+    memory = ExternalMemory(32)
+    program = compile_network(qgraph, (3, 3), external=memory)
+    limits = {"activation_depth": program.config.activation_depth}
+    again = compile_network(qgraph, (3, 3), external=memory, limits=limits)
+    assert (again.config, again.words) == (program.config, program.words)
 
 
 def test_layers_hand_on_pieces_where_that_saves_moves():
