@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 from amaranth.back import rtlil
+from hwquant_testing.seeds import nightly
 
 from hwquant.boards.families import FAMILIES
 from hwquant.boards.families.ecp5 import MULTIPLIER_BITS
@@ -263,7 +264,7 @@ PAIRED = {
 }
 
 
-@pytest.mark.parametrize("family", ["ecp5", "ice40", "xilinx7"])
+@pytest.mark.parametrize("family", ["ecp5", "ice40", *nightly(["xilinx7"])])
 @pytest.mark.parametrize("name", PAIRED)
 def test_an_array_whose_elements_share_blocks_is_what_is_elaborated(family, name):
     budget = DspBudget(FAMILIES[family].dsp, multipliers=3, pairs=2)
