@@ -1,10 +1,10 @@
 """Who finds out that RTL is damaged: a table, and ``results/mutation.json``.
 
-Components with claims are damaged alone, and all claims of the component are asked; cores are damaged whole, as Verilog
-is written from them, and simulated on random networks. Mutants that are proven equal to the RTL in all cycles do not
-count; all others that are not killed do. ``--component`` takes only targets whose names have its
-text, and writes nothing. ``--resume`` goes on with the record: targets that it has not, or, with ``--component``, those
-once more.
+Components with claims are damaged alone, and all claims of the component are asked, then simulations of cores that have
+it; cores are damaged whole, as Verilog is written from them, and simulated on random networks. Mutants that are proven
+equal to the RTL in all cycles do not count; all others that are not killed do. ``--component`` takes only targets whose
+names have its text, and writes nothing. ``--resume`` goes on with the record: targets that it has not, or, with
+``--component``, those once more.
 """
 
 from __future__ import annotations
@@ -14,202 +14,18 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-from mutants import (
-    CYCLES,
-    MUTATED,
-    ClaimedComponent,
-    Equivalence,
-    Mutant,
-    component_of,
-    damage,
-    equal_when_reachable,
-    list_mutants,
-)
-from mutated_core import Hardware, MutatedCore, core_text, experiments
+from mutant_fates import CORES, NOT_KILLED, OUTCOMES, Fate, damaged_component, damaged_core
 from results import FOLDER, write_results
 
-from hwquant.errors import HwquantError
-from hwquant.files import working_folder
-from hwquant.program.external import ExternalMemory
 from hwquant.prove.claims import CLAIMS
-from hwquant.prove.core import core_claims
-from hwquant.prove.harness import Claim
-from hwquant.prove.prover import decided
-from hwquant.random_networks.features import Features
 
-PROGRAMS = 8
-"""Networks that a core is simulated on."""
-BOUND = CYCLES
-"""Cycles from configuration on in which mutants are compared with the RTL, where no proof for all cycles comes out."""
-SOUND = Mutant(0, "", "", "", (), ())
-ALL = 1 << 20
-"""More mutants than a component has."""
-MOST_ALIKE = 8
-"""Mutants of a claim's component that may stand for one of the core; more are too vague."""
 TARGET = 0.95
 """Share of the mutants that are not proven equivalent that should be killed."""
-
-_BLOCK = {"block": (2, 2), "offsets": False, "per_channel": False}
-CORES = (
-    Hardware("2x2", (2, 2), Features(**_BLOCK), {}),
-    Hardware(
-        "2x2, a multiplier, tables, products",
-        (2, 2),
-        Features(**_BLOCK, multiplier=True, products=True, tables=0.4),
-        {},
-    ),
-    Hardware(
-        "2x2, external memory",
-        (2, 2),
-        Features(**_BLOCK),
-        {"external": ExternalMemory(32, 1 << 16), "limits": {"activation_depth": 32}},
-    ),
-    Hardware("3x2, offsets", (3, 2), Features(block=(3, 2)), {}),
-)
-
-
-@dataclass(frozen=True)
-class Fate:
-    """What became of a mutant.
-
-    Attributes
-    ----------
-    mutant : Mutant
-        The mutant.
-    outcome : str
-        A key of :data:`OUTCOMES`.
-    reason : str
-        What shows it.
-    """
-
-    mutant: Mutant
-    outcome: str
-    reason: str
-
-
-OUTCOMES = {
-    "claim": "a claim is refuted",
-    "simulation": "a simulation differs",
-    "equivalent": "no output is ever different, proven for all cycles",
-    "bounded": f"no output is different in {BOUND} cycles, whatever the inputs; in later ones it may be",
-    "survived": "nobody has found it out",
-}
-"""What becomes of mutants; the first two are kills, equivalent ones do not count."""
-NOT_KILLED = ("survived", "bounded")
-
-
-def _judged(work: Path, module: str, equivalences: dict[str, Equivalence], mutant: Mutant) -> Fate:
-    """What a mutant is that nobody has killed."""
-    if module not in equivalences:
-        equivalences[module] = Equivalence(work, module)
-    if equivalences[module].in_all_cycles(mutant):
-        return Fate(mutant, "equivalent", "by induction")
-    try:
-        cycle = equivalences[module].in_cycles(mutant, BOUND)
-    except TimeoutError as error:
-        return Fate(mutant, "survived", f"whether its module differs is not decided in time, {error}")
-    if cycle is not None:
-        return Fate(mutant, "survived", f"inputs of {module} that show it in cycle {cycle} are possible")
-    if equal_when_reachable(work, module, mutant):
-        return Fate(mutant, "equivalent", "by an invariant")
-    return Fate(mutant, "bounded", f"{BOUND} cycles")
-
-
-def _finder(component: ClaimedComponent) -> Callable[[Mutant], bool | None]:
-    """What tells whether a claim refutes a mutant, once the claim holds without a damage."""
-    refuted = component.finder()
-    # Cycles are searched faster than a claim is proven, but not for every component.
-    sound = refuted(SOUND)
-    if sound or (sound is None and not decided(component.claim)[1]):
-        raise HwquantError(f"{component.claim.name} is refuted without a damage: see hwquant prove")
-    return refuted
-
-
-def damaged_component(claim: Claim, count: int, seed: int, claims: Sequence[Claim] = CLAIMS) -> list[Fate]:
-    """Damage the component of a claim; the fates of its mutants, of which all claims of that component are asked."""
-    with working_folder() as work:
-        component = ClaimedComponent(claim, work)
-        mutants, cells = component.list(count, seed), component.cells()
-        damage(work, mutants)
-        refuted = _finder(component)
-        equivalences: dict[str, Equivalence] = {component.top: Equivalence(work, component.top)}
-        fates = []
-        for mutant in mutants:
-            if equivalences[component.top].in_all_cycles(mutant):
-                fates.append(Fate(mutant, "equivalent", "by induction"))
-            elif refuted(mutant):
-                fates.append(Fate(mutant, "claim", claim.name))
-            else:
-                fates.append(_judged(work, component.top, equivalences, mutant))
-    others = [other for other in claims if other is not claim and component_of(other) == component_of(claim)]
-    return refuted_by_claims(others, fates, cells)
-
-
-def refuted_by_claims(claims: Sequence[Claim], fates: list[Fate], cells: str = "") -> list[Fate]:
-    """Ask claims about mutants of another design with their components that are not killed.
-
-    A mutant is the same as one of a claim's component where mode, port, bits and lines are. Where several are, all of
-    them have to be refuted. Of a component whose netlist is ``cells`` it is the one of the same cell.
-    """
-    wanted = {fate.mutant.key for fate in fates if fate.outcome in NOT_KILLED}
-    killers: dict[tuple[str, ...], str] = {}
-    for claim in claims if wanted else ():
-        with working_folder() as work:
-            component = ClaimedComponent(claim, work)
-            alike = component.list(ALL, 0)
-            if component.cells() == cells:
-                keys = {(fate.mutant.module, fate.mutant.change): fate.mutant.key for fate in fates}
-                alike = [
-                    replace(mutant, key=keys[name])
-                    for mutant in alike
-                    if (name := (mutant.module, mutant.change)) in keys
-                ]
-            same = [mutant for mutant in alike if mutant.key in wanted - killers.keys()]
-            same = [replace(mutant, number=number) for number, mutant in enumerate(same, 1)]
-            if not same or len(same) > MOST_ALIKE * len(wanted):
-                continue
-            damage(work, same)
-            refuted = _finder(component)
-            alive = {mutant.key for mutant in same if not refuted(mutant)}
-            killers |= {mutant.key: claim.name for mutant in same if mutant.key not in alive}
-    return [
-        Fate(fate.mutant, "claim", killers[fate.mutant.key])
-        if fate.outcome in NOT_KILLED and fate.mutant.key in killers
-        else fate
-        for fate in fates
-    ]
-
-
-def damaged_core(hardware: Hardware, count: int, seed: int) -> list[Fate]:
-    """Damage a core; the fates of its mutants."""
-    tried = experiments(hardware, PROGRAMS, seed)
-    with working_folder() as work:
-        text, inside = core_text(tried[0].program.config)
-        mutants = list_mutants(work, text, "hwquant", inside, count, seed)
-        damage(work, mutants)
-        core = MutatedCore((work / MUTATED).read_text(encoding="utf-8"), tried)
-        try:
-            if shown := core.verdict(SOUND.number):
-                raise HwquantError(f"the core {hardware.name} is wrong without a damage: {shown}")
-            equivalences: dict[str, Equivalence] = {}
-            fates = []
-            for mutant in mutants:
-                shown = core.verdict(mutant.number)
-                fates.append(
-                    Fate(mutant, "simulation", shown)
-                    if shown
-                    else _judged(work, mutant.module, equivalences, mutant)
-                )
-            return refuted_by_claims(core_claims(tried[0].program, "none"), fates)
-        finally:
-            core.close()
 
 
 def summary(fates: list[Fate]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """The mover, which brings words from external memory, and back: a queue of moves, executed strictly in order."""
 
+import operator
 from collections.abc import Mapping
+from functools import reduce
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import stream
@@ -194,7 +196,7 @@ class Mover(Component):
         """Beats of a move."""
         config = self.config
         widths = moved_bits(config)
-        products = {kind: move["count"] * config.word_beats(bits) for kind, bits in widths.items()}
+        products = {kind: _times(move["count"], config.word_beats(bits)) for kind, bits in widths.items()}
         return _of_kind(products, move["kind"])
 
     def _issue(self, m: Module, head: View, free: Value, begun: Signal, storing: Signal) -> None:
@@ -330,7 +332,7 @@ class Mover(Component):
         move, tiles = move_layout(config), tiles_bits(config)
         widths = [bits for kind, bits in moved_bits(config).items() if kind is not MoveKind.STORE]
         words, most = move["count"].width, max(config.word_beats(bits) for bits in widths)
-        beats = max(BURST.bit_length(), words + most.bit_length())
+        beats = max(BURST.bit_length(), words + (most - 1).bit_length())
         word, pointer = most * config.external_bits, index_bits(QUEUE)
         own = config.word_beats(config.word_bits)
         store = {
@@ -354,6 +356,12 @@ class Mover(Component):
             if config.half_depth
             else [],
         )
+
+
+def _times(value: Value, factor: int) -> Value:
+    """Multiply by a positive constant with adders: synthesis would spend a DSP block that the array counts on."""
+    places = (bit for bit in range(factor.bit_length()) if factor >> bit & 1)
+    return reduce(operator.add, (value.shift_left(bit) for bit in places))
 
 
 def _of_kind(values: Mapping[MoveKind, ValueLike], kind: Value) -> Value:

@@ -17,6 +17,8 @@ SCRIPT = ("proc -nomux -norom", "opt_expr", "opt_clean", "memory_collect")
 APART = "no_rw_check"
 """Attribute of memories that never read a word in the cycle that writes it."""
 _LINES = re.DOTALL | re.MULTILINE
+_CONTENTS = r"(?:^  attribute [^\n]*\n)*^  cell \$meminit_v2 [^\n]*\n{}^  end\n"
+"""What fills a memory, in RTLIL, with its attributes; what is between is to be said."""
 
 
 def to_rtlil(component: Component, name: str = "hwquant", platform: object = None) -> str:
@@ -134,12 +136,8 @@ def _run_once(module: re.Match[str]) -> str:
 
 def without_zeros(text: str) -> str:
     """Leave out, of RTLIL, what fills memories with zeros: for tools whose memories begin so."""
-    return re.sub(
-        r"^  cell \$meminit_v2 [^\n]*\n(?:    (?!connect \\DATA)[^\n]*\n)*    connect \\DATA \d+'0+\n.*?^  end\n",
-        "",
-        text,
-        flags=re.DOTALL | re.MULTILINE,
-    )
+    zeros = r"(?:    (?!connect \\DATA)[^\n]*\n)*    connect \\DATA \d+'0+\n.*?"
+    return re.sub(_CONTENTS.format(zeros), "", text, flags=_LINES)
 
 
 def _without_contents(module: str) -> str:
@@ -149,7 +147,7 @@ def _without_contents(module: str) -> str:
     """
     if f"attribute \\{LOADED} " not in module:
         return module
-    return re.sub(r"^  cell \$meminit_v2 .*?^  end\n", "", module, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(_CONTENTS.format(".*?"), "", module, flags=_LINES)
 
 
 def _modules(text: str) -> Iterator[tuple[str, str]]:

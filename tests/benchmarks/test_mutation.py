@@ -1,4 +1,4 @@
-"""Damaged RTL is found out, and what is no damage is not taken for one."""
+"""The record of damaged RTL: what is in it, what was not begun, and how it is gone on with."""
 
 import importlib
 import itertools
@@ -7,13 +7,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from amaranth.hdl import Module
-from amaranth.lib.wiring import Component, In, Out
 from click.testing import CliRunner
 
-from hwquant.errors import HwquantError
 from hwquant.prove.claims import CLAIMS
-from hwquant.prove.harness import Claim, Method
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,76 +20,8 @@ def mutation(monkeypatch):
     return importlib.import_module("mutation")
 
 
-class Gate(Component):
-    """A register behind a gate, and another register that nothing needs."""
-
-    def __init__(self):
-        super().__init__({"a": In(1), "b": In(1), "y": Out(1)})
-
-    def elaborate(self, platform):
-        m = Module()
-        m.d.sync += self.y.eq(self.a & self.b)
-        return m
-
-
-def claim(exact):
-    def build(harness):
-        dut = harness.component(Gate())
-        both = harness.before(dut.a & dut.b)
-        harness.always((dut.y == both) if exact else (~dut.y | harness.before(dut.a)))
-
-    return Claim("Gate", "something", build, Method.INDUCTION, 2)
-
-
-def test_an_exact_claim_kills_every_mutant_that_is_none_of_the_same(mutation):
-    fates = mutation.damaged_component(claim(exact=True), 30, 1)
-    assert len(fates) > 10
-    assert {fate.outcome for fate in fates} <= {"claim", "equivalent"}
-    assert sum(fate.outcome == "claim" for fate in fates) > 10
-
-
-def test_a_claim_that_says_less_lets_mutants_survive_and_they_are_told(mutation):
-    fates = mutation.damaged_component(claim(exact=False), 30, 1)
-    survivors = [fate for fate in fates if fate.outcome == "survived"]
-    assert survivors
-    assert all("cycle" in fate.reason for fate in survivors)
-    assert mutation.summary(fates)["killed"] < mutation.TARGET
-
-
-def test_all_claims_of_a_component_are_asked(mutation):
-    loose, exact = claim(exact=False), claim(exact=True)
-    fates = mutation.damaged_component(loose, 30, 1, (loose, exact, *CLAIMS[:1]))
-    assert {fate.outcome for fate in fates} <= {"claim", "equivalent"}
-
-
-def test_complementary_claims_of_the_dispatcher_are_of_one_component(mutation):
-    of = {item.name: mutation.component_of(item) for item in CLAIMS if item.name.startswith("Dispatcher")}
-    one = of.pop("Dispatcher: 2x2")
-    assert [name for name, other in of.items() if other == one] == ["Dispatcher: starts, 2x2"]
-
-
-@pytest.mark.parametrize(("found", "holds"), [(True, True), (None, False)])
-def test_a_claim_that_is_wrong_without_a_damage_judges_nothing(mutation, monkeypatch, found, holds):
-    monkeypatch.setattr(mutation.ClaimedComponent, "finder", lambda self: lambda mutant: found)
-    monkeypatch.setattr(mutation, "decided", lambda claim: (None, holds))
-    with pytest.raises(HwquantError, match="Gate is refuted without a damage"):
-        mutation.damaged_component(claim(exact=True), 6, 1)
-
-
-def test_a_claim_whose_cycles_are_too_many_to_search_is_proven_instead(mutation, monkeypatch):
-    right = mutation.ClaimedComponent.finder
-
-    def finder(self):
-        refuted = right(self)
-        return lambda mutant: refuted(mutant) if mutant.number else None
-
-    monkeypatch.setattr(mutation.ClaimedComponent, "finder", finder)
-    fates = mutation.damaged_component(claim(exact=True), 6, 1)
-    assert sum(fate.outcome == "claim" for fate in fates) > 3
-
-
 def test_mutants_without_a_difference_in_some_cycles_count_as_not_killed(mutation):
-    mutant = mutation.SOUND
+    mutant = importlib.import_module("mutant_fates").SOUND
     outcomes = ["claim", "simulation", "equivalent", "bounded", "survived"]
     counts = mutation.summary([mutation.Fate(mutant, outcome, "") for outcome in outcomes])
     assert counts["bounded"] == 1
@@ -101,7 +29,9 @@ def test_mutants_without_a_difference_in_some_cycles_count_as_not_killed(mutatio
 
 
 def test_the_record_names_what_was_not_begun_and_each_mutant_not_killed(mutation, monkeypatch):
-    mutant = mutation.Mutant(1, "", "top.dut", "inv $1.A[0]", ("rtl_templates/streams.py:1",), ())
+    mutant = importlib.import_module("mutants").Mutant(
+        1, "", "top.dut", "inv $1.A[0]", ("rtl_templates/streams.py:1",), ()
+    )
     fates = [mutation.Fate(mutant, outcome, "why") for outcome in ("bounded", "survived", "claim")]
     monkeypatch.setattr(mutation, "CORES", ())
     monkeypatch.setattr(mutation, "damaged_component", lambda *arguments: fates)
@@ -128,7 +58,9 @@ def test_the_record_names_what_was_not_begun_and_each_mutant_not_killed(mutation
 
 
 def test_a_record_is_gone_on_with_and_its_targets_judged_again(mutation, monkeypatch, tmp_path):
-    mutant = mutation.Mutant(1, "", "top.dut", "inv $1.A[0]", ("rtl_templates/streams.py:1",), ())
+    mutant = importlib.import_module("mutants").Mutant(
+        1, "", "top.dut", "inv $1.A[0]", ("rtl_templates/streams.py:1",), ()
+    )
     outcomes = {}
 
     def damaged(claim, *arguments):
@@ -200,20 +132,3 @@ def test_a_core_that_is_wrong_without_a_damage_judges_nothing(core):
     core.answers += [None, "frame 1"]
     with pytest.raises(RuntimeError, match="wrong without a damage"):
         core.core.verdict(7)
-
-
-def test_the_same_seed_gives_the_same_mutants(mutation):
-    (queue,) = (item for item in CLAIMS if item.name == "StreamQueue")
-    first = mutation.damaged_component(queue, 6, 3)
-    assert [fate.mutant for fate in first] == [
-        fate.mutant for fate in mutation.damaged_component(queue, 6, 3)
-    ]
-    assert {fate.outcome for fate in first} <= {"claim", "equivalent"}
-    assert all(fate.mutant.sources[0].startswith("rtl_templates/streams.py:") for fate in first)
-
-
-@pytest.mark.nightly
-def test_a_damaged_core_is_found_out_by_simulation(mutation):
-    fates = mutation.damaged_core(mutation.CORES[0], 8, 1)
-    assert len(fates) == 8
-    assert sum(fate.outcome == "simulation" for fate in fates) >= 4

@@ -4,6 +4,7 @@ import re
 import shutil
 
 import pytest
+from hwquant_testing.seeds import nightly
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.boards.families import FAMILIES
@@ -20,19 +21,23 @@ from hwquant.sim.check import verify
 
 CASES = [
     ("ecp5", None, 0, (4, 3), "edge"),
-    ("ecp5", None, 0, (9, 3), "none"),
     ("ecp5", 5, 0, (4, 4), "edge"),
     ("ecp5", 5, 0, (3, 4), "sum"),
-    ("ice40", 5, 0, (4, 4), "edge"),
-    ("ice40", 0, 0, (9, 3), "none"),
     ("gowin", 5, 0, (3, 4), "sum"),
     # Pairs in some rows or in all, with a last column that has no neighbour, and beside rows of depthwise tiles.
     ("ecp5", 4, 3, (5, 4), "edge"),
     ("ecp5", 2, 6, (3, 5), "sum"),
-    ("xilinx7", 0, 4, (5, 4), "edge"),
     ("xilinx7", 3, 5, (3, 4), "sum"),
-    ("ice40", 0, 8, (4, 4), "sum"),
     ("ice40", 3, 2, (5, 3), "none"),
+    *nightly(
+        [
+            ("ecp5", None, 0, (9, 3), "none"),
+            ("ice40", 5, 0, (4, 4), "edge"),
+            ("ice40", 0, 0, (9, 3), "none"),
+            ("xilinx7", 0, 4, (5, 4), "edge"),
+            ("ice40", 0, 8, (4, 4), "sum"),
+        ]
+    ),
 ]
 
 

@@ -8,12 +8,15 @@ from collections import Counter
 from itertools import combinations
 
 import pytest
+from amaranth.back import rtlil
 from amaranth.hdl import Module, Signal
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.core import Accelerator
-from hwquant.rtl_templates.verilog import to_rtlil, to_verilog
+from hwquant.rtl_templates.verilog import to_rtlil, to_verilog, without_zeros
+from hwquant.rtl_templates.yosys import run_yosys
 
 CONFIGS = {
     "3x5": ArrayConfig(3, 5),
@@ -247,3 +250,28 @@ def test_only_equal_modules_are_merged(constants, count):
     assert set(used) == {f"add{n}" for n in range(len(constants))}
     for a, b in combinations(range(len(constants)), 2):
         assert (used[f"add{a}"] == used[f"add{b}"]) == (constants[a] == constants[b])
+
+
+@pytest.mark.parametrize(("zeros", "left"), [(True, 0), (False, 1)])
+def test_what_fills_memories_with_zeros_goes_with_its_attributes(zeros, left):
+    m = Module()
+    m.submodules.memory = memory = Memory(shape=4, depth=4, init=[0 if zeros else 5, 0, 0, 0])
+    port = memory.read_port()
+    # As Yosys writes it, with where it comes from: last, so that an attribute that stays belongs to nothing.
+    text = rtlil.convert(m, ports=[port.addr, port.data])
+    text = re.sub(
+        r"^  cell \$meminit_v2",
+        '  attribute \\\\src "a.py:1"\n  attribute \\\\src "b.py:2"\n\\g<0>',
+        text,
+        flags=re.M,
+    )
+    text = re.sub(
+        r"((?:^  attribute [^\n]*\n)*^  cell \$meminit_v2.*?^  end\n)(.*?)(^end\n)",
+        r"\2\1\3",
+        text,
+        flags=re.S | re.M,
+    )
+    shorter = without_zeros(text)
+    assert shorter.count("$meminit_v2") == left
+    assert shorter.count("b.py:2") == left
+    run_yosys(f"read_rtlil <<rtlil\n{shorter}\nrtlil\n")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hwquant_testing.halves import halved
+from hwquant_testing.seeds import nightly
 from hwquant_testing.small_networks import Net
 
 from hwquant.errors import DoesNotFit, HwquantError
@@ -46,9 +47,7 @@ def random_timing(rng):
     )
 
 
-@pytest.mark.parametrize(
-    "seed", [*range(1, 4), *(pytest.param(seed, marks=pytest.mark.nightly) for seed in (0, *range(4, 24)))]
-)
+@pytest.mark.parametrize("seed", [*range(1, 4), *nightly([0, *range(4, 24)])])
 def test_random_networks_give_every_tensor_and_the_predicted_cycles(seed):
     rng = np.random.default_rng(seed)
     array, bits = ARRAYS[seed % len(ARRAYS)], int(rng.choice([16, 32, 64, 128]))
@@ -120,7 +119,7 @@ def without_room(seed, array, bits, depth, **limits):
 
 @pytest.mark.parametrize(
     ("seed", "depth"),
-    [(2, 16), (5, 32), *(pytest.param(seed, 16, marks=pytest.mark.nightly) for seed in (1, 7, 8, 12, 15))],
+    [(2, 16), *nightly([(5, 32), *((seed, 16) for seed in (1, 7, 8, 12, 15))])],
 )
 def test_a_program_comes_in_halves_in_the_predicted_cycles(seed, depth, build_dir):
     rng = np.random.default_rng(seed)
@@ -134,7 +133,7 @@ def test_a_program_comes_in_halves_in_the_predicted_cycles(seed, depth, build_di
         assert verification.cycles == timing(program, memory).cycles
 
 
-@pytest.mark.parametrize("memory", [None, QUICK, SLOW, REFRESHED, ROWS])
+@pytest.mark.parametrize("memory", [SLOW, ROWS, *nightly([None, QUICK, REFRESHED])])
 def test_cxxrtl_fetches_programs_in_the_predicted_cycles(memory):
     program, qgraph, inputs = without_room(2, (4, 4), 32, 32)
     verification = verify(program, qgraph, inputs, simulator="cxxrtl", watch=3, memory=memory)
@@ -174,8 +173,7 @@ def banded(seed, array, bits, depth, features=WIDE, **limits):
     ("seed", "array", "bits", "depth"),
     [
         (3, (3, 9), 64, 54),
-        (11, (4, 4), 32, 65),
-        pytest.param(4, (4, 8), 64, 200, marks=pytest.mark.nightly),
+        *nightly([(11, (4, 4), 32, 65), (4, (4, 8), 64, 200)]),
     ],
 )
 @pytest.mark.parametrize("memory", [None, REFRESHED])
@@ -236,7 +234,9 @@ def test_pieces_are_right_whatever_the_memory_does(pauses):
     assert verification.first is None
 
 
-@pytest.mark.parametrize(("seed", "array", "bits"), [(2, (4, 4), 32), (4, (2, 5), 16), (6, (6, 3), 64)])
+@pytest.mark.parametrize(
+    ("seed", "array", "bits"), [(2, (4, 4), 32), (4, (2, 5), 16), *nightly([(6, (6, 3), 64)])]
+)
 @pytest.mark.parametrize("memory", [QUICK, REFRESHED])
 def test_words_of_the_activation_memory_go_outside_and_come_back(seed, array, bits, memory):
     rng = np.random.default_rng(seed)

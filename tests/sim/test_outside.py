@@ -2,6 +2,7 @@
 
 import pytest
 from hwquant_testing.banded_networks import CORNERS
+from hwquant_testing.seeds import nightly
 from hwquant_testing.small_networks import images
 
 from hwquant.program.compiler import compile_network
@@ -21,8 +22,11 @@ CASES = {
 }
 """By name of a network: the array, words of the activation memory, bits of the port, and what simulates it."""
 
+LONG = ["stem", "whole_pictures", "sequence"]
+"""Those that take longest, and have nothing that the others have not."""
 
-@pytest.mark.parametrize("name", CASES)
+
+@pytest.mark.parametrize("name", [*(name for name in CASES if name not in LONG), *nightly(LONG)])
 def test_networks_that_do_not_fit_inside_give_the_same_integers_in_the_predicted_cycles(name):
     array, words, bits, simulator = CASES[name]
     qgraph = CORNERS[name]()

@@ -156,6 +156,7 @@ SLOWER = {
 """What a chip must have of its own for a controller that takes it for another to break each rule."""
 
 
+@pytest.mark.nightly
 def test_each_chip_slower_than_its_controller_thinks_notes_the_rule_that_is_broken(tmp_path):
     chip = CHIPS["IS42S16160G-7"]
     bench = Bench(chip, 100e6, [replace(chip, **change) for change in SLOWER.values()])

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from hwquant_testing.seeds import nightly
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.errors import HwquantError, Unsupported
@@ -36,8 +37,10 @@ def test_samples_side_by_side_come_apart_again(count, batch):
 
 
 @needs_compiler
-@pytest.mark.parametrize("batch", [2, 5, 16])
-@pytest.mark.parametrize("array", [(4, 4), (3, 5)])
+@pytest.mark.parametrize(
+    ("batch", "array"),
+    [(2, (4, 4)), (5, (3, 5)), (16, (4, 4)), *nightly([(2, (3, 5)), (5, (4, 4)), (16, (3, 5))])],
+)
 def test_a_batch_is_computed_in_hardware(batch, array, tmp_path):
     qgraph = dense()
     program = compile_network(qgraph, array, batch=batch)

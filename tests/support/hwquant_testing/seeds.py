@@ -29,3 +29,13 @@ def seed_ranges(few: int, many: int, chunk: int = CHUNK) -> list[object]:
         pytest.param(part, id=f"{part.start}-{part.stop - 1}", marks=pytest.mark.nightly if number else ())
         for number, part in enumerate([range(first, first + few), *chunks])
     ]
+
+
+def nightly(cases: list[object]) -> list[object]:
+    """Cases to parametrize a test with, for nightly runs alone: what others show as well."""
+    return [
+        pytest.param(*case, marks=pytest.mark.nightly)
+        if isinstance(case, tuple)
+        else pytest.param(case, marks=pytest.mark.nightly)
+        for case in cases
+    ]
