@@ -1,6 +1,5 @@
 """The mover, which brings words from external memory, and back: a queue of moves, executed strictly in order."""
 
-import operator
 from collections.abc import Mapping
 from functools import reduce
 
@@ -360,8 +359,10 @@ class Mover(Component):
 
 def _times(value: Value, factor: int) -> Value:
     """Multiply by a positive constant with adders: synthesis would spend a DSP block that the array counts on."""
-    places = (bit for bit in range(factor.bit_length()) if factor >> bit & 1)
-    return reduce(operator.add, (value.shift_left(bit) for bit in places))
+    bits = len(value) + (factor - 1).bit_length()
+    places = (place for place in range(factor.bit_length()) if factor >> place & 1)
+    shifted = (Cat(Const(0, place), value, Const(0, bits - place - len(value))) for place in places)
+    return reduce(lambda one, other: (one + other)[:bits], shifted)
 
 
 def _of_kind(values: Mapping[MoveKind, ValueLike], kind: Value) -> Value:
