@@ -342,7 +342,7 @@ class Accelerator(Component):
         if config.arrays > 1:
             parts["banks"] = BankSelector.facts(config)
         if config.product_bits:
-            several.append(Inside("products", Products.facts(config), config.arrays))
+            several.append(Inside("products", Products.facts(config, budget), config.arrays))
             if not shares_lanes(config):
                 several.append(Inside("lanes", LaneSkew.facts(config), config.arrays))
         to_array = ActivationMemory.latency + ActivationFeed.latency

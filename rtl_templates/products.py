@@ -7,8 +7,10 @@ from amaranth.lib.wiring import Component, In, Out
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode
 from hwquant.rtl_templates.delay import Skew, delayed
+from hwquant.rtl_templates.dsp import DspBudget, blocks_of
 from hwquant.rtl_templates.facts import Facts, Inside, Product
 from hwquant.rtl_templates.jobs import instruction_layout
+from hwquant.rtl_templates.registered_product import RegisteredProduct
 
 
 class LaneSkew(Component):
@@ -111,42 +113,81 @@ class Products(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build for each column what subtracts the zero point, what keeps a factor, and the product."""
+        """Build for each column what subtracts the zero point, what keeps a factor, and the product.
+
+        Parameters
+        ----------
+        platform : object
+            The budget of DSP blocks, whose device may have a component for a product with its registers.
+        """
         m = Module()
         bits = self.config.product_bits
+        block = _block(self.config, platform if isinstance(platform, DspBudget) else None)
         mark = self.factor
         for c in range(self.columns):
             lane = self.lanes[c][:bits].as_signed()
             centred = Signal(signed(bits + 1), name=f"centred{c}", reset_less=True)
+            difference = Signal.like(centred, name=f"difference{c}")
+            m.d.comb += difference.eq(lane - Mux(mark, self.zeros.factor, self.zeros.pixel))
+            m.d.sync += centred.eq(difference)
+            mark = delayed(m, mark, 1, name=f"factor_column{c + 1}", reset_less=False)
             factor = Signal(signed(bits + 1), name=f"factor{c}", reset_less=True)
+            if block:
+                # Blocks share few enables of their registers, so that this one has none.
+                following = Signal.like(factor, name=f"following{c}")
+                m.submodules[f"product{c}"] = multiplier = block(bits + 1, bits + 1, stages=1)
+                m.d.sync += factor.eq(following)
+                m.d.comb += [
+                    following.eq(Mux(mark, centred, factor)),
+                    multiplier.x.eq(difference),
+                    multiplier.weight.eq(following),
+                    multiplier.swap.eq(1),
+                    self.products[c].eq(multiplier.product),
+                ]
+                continue
             # "keep" as in the processing element.
             product = Signal(
                 signed(self.config.product_sum_bits), name=f"product{c}", reset_less=True, attrs={"keep": 1}
             )
-            m.d.sync += [
-                centred.eq(lane - Mux(mark, self.zeros.factor, self.zeros.pixel)),
-                product.eq(centred * factor),
-            ]
-            mark = delayed(m, mark, 1, name=f"factor_column{c + 1}", reset_less=False)
+            m.d.sync += product.eq(centred * factor)
             with m.If(mark):
                 m.d.sync += factor.eq(centred)
             m.d.comb += self.products[c].eq(product)
         return m
 
     @staticmethod
-    def facts(config: ArrayConfig) -> Facts:
-        """The operands and the product of each column, and the chain of marks."""
+    def facts(config: ArrayConfig, budget: DspBudget | None = None) -> Facts:
+        """The operands and the product of each column, and the chain of marks.
+
+        Parameters
+        ----------
+        config : ArrayConfig
+            Shape and widths.
+        budget : DspBudget or None
+            What ``elaborate`` gets as its platform.
+        """
         columns, operand = product_columns(config), config.product_bits + 1
+        block = _block(config, budget)
+        inside = [Inside("product", block.facts(operand, operand, stages=1), columns)] if block else []
         return Facts(
             registers={
                 "operands": 2 * columns * operand,
-                "products": columns * config.product_sum_bits,
+                "products": 0 if block else columns * config.product_sum_bits,
                 "marks": columns,
             },
             adders={"centred": columns * operand},
-            muxes={"zero": columns * config.product_bits},
-            products=[Product(operand, operand)] * columns,
+            muxes={"zero": columns * config.product_bits} | ({"factors": columns * operand} if block else {}),
+            products=[] if block else [Product(operand, operand)] * columns,
+            inside=inside,
         )
+
+
+def _block(config: ArrayConfig, budget: DspBudget | None) -> type[RegisteredProduct] | None:
+    """A device's component for a product with its registers, where one DSP block holds it."""
+    operand = config.product_bits + 1
+    if budget is None or blocks_of(budget.dsp, operand, operand, budget.dsp.least_product) != 1:
+        return None
+    return budget.dsp.product
 
 
 def product_columns(config: ArrayConfig) -> int:

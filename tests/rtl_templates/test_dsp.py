@@ -75,6 +75,26 @@ def test_results_are_exact_whatever_multiplies(family, multipliers, pairs, array
     assert (result.samples, result.mismatches) == (3, 0)
 
 
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
+@pytest.mark.parametrize("array", [(4, 3), (2, 5)])
+def test_products_of_two_activations_are_exact_in_blocks_with_their_registers(array):
+    net = Net(x=(5, 4, 4), y=(5, 1, 1))
+    net.product(net.conv("x", 6, (3, 3)), net.conv("y", 6))
+    qgraph = net.build()
+    program = compile_network(qgraph, array)
+    assert program.config.product_bits
+    verilog = to_verilog(accelerator(program), platform=budget("ecp5"))
+    assert len(re.findall(r"MULT18X18D #\(.*?\) \\?multiplier \(", verilog, re.DOTALL)) >= 1
+    assert re.search(r"\bproduct0 \(", verilog), "a component, not an operator"
+    result = verify(
+        *(program, qgraph, images(qgraph, 3)),
+        simulator="icarus",
+        watch=3,
+        verilog=with_models(verilog, FAMILIES["ecp5"].models),
+    )
+    assert result.first is None, str(result.first)
+
+
 def test_blocks_go_to_the_first_rows():
     def kinds(budget):
         return budget.products(ArrayConfig(2, 2))

@@ -222,7 +222,7 @@ def said(facts: Facts, blocks):
             yield path, own.flip_flops, memories, products
 
 
-def check(component, facts, budget=None, blocks=("pe.product",)):
+def check(component, facts, budget=None, blocks=("pe.product", "products.product")):
     """Component by component; those of one name may differ, so all of them are counted."""
     registers, netlist, claimed = {}, {}, {}
     for path, cells, *others in made(component, budget):
@@ -258,6 +258,14 @@ def test_an_array_is_what_is_elaborated_for_a_budget(family, bits, arrays):
     several = {"arrays": arrays, "strip_bits": 3 * (arrays > 1)}
     size = config(3, 2, offset="sum", channel_offsets=True, weight_bits=5, activation_bits=bits, **several)
     budget = DspBudget(FAMILIES[family].dsp, multipliers=3 if bits == 8 else 6 * arrays + 2)
+    check(accelerator(size), Accelerator.facts(size, budget), budget)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("bits", [8, 2])
+def test_products_of_activations_are_what_is_elaborated_for_a_budget(family, bits):
+    size = config(5, 3, product_bits=bits)
+    budget = DspBudget.share(size, FAMILIES[family].dsp, 100)
     check(accelerator(size), Accelerator.facts(size, budget), budget)
 
 
