@@ -148,7 +148,8 @@ def features_of(facts: Facts, config: ArrayConfig, family: Family, contents: Con
                 key = f"block {name}" if block else name
                 sums[key] = sums.get(key, 0.0) + count * value * share
     if config.product_bits:
-        parts.setdefault("top", Features()).lut[KNOWN] = product_luts(config)
+        top = parts.setdefault("top", Features())
+        top.lut[KNOWN] = product_luts(config) + top.lut.get("factors", 0.0)
     if "mover" in parts:  # which no fit has seen yet: a LUT for each bit
         parts["mover"].lut = {KNOWN: sum(parts["mover"].lut.values())}
     for name in ("taps", "entries"):  # before the elements: a netlist names them as the one or the other
@@ -160,7 +161,7 @@ def product_luts(config: ArrayConfig) -> float:
     """LUTs around the multipliers of two activations, which no fit has seen yet: one a bit of each choice and adder.
 
     A zero point is chosen and taken from an activation; its product or the array's sum is chosen, and the marks of
-    either.
+    either. That a factor is kept in front of a block with registers is another one a bit.
     """
     columns = config.arrays * min(config.columns, config.lanes)
     return columns * (2 * config.product_bits + 1 + config.added_bits) + pixel_layout().size

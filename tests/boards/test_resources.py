@@ -336,15 +336,15 @@ def test_estimated_counts_are_integers():
 
 
 def test_multipliers_of_two_activations_are_counted_with_what_is_around_them():
-    """Yosys takes 43 LUTs and 43 flip-flops a column of an 8x8 array more for ECP5, and a DSP block."""
+    """Yosys takes 52 LUTs and 26 flip-flops a column of an 8x8 array more for ECP5, and a DSP block."""
     config = ArrayConfig(8, 8)
     without, products = (
         estimate_resources(replace(config, product_bits=bits), DEVICES["ecp5-85k"], link=False)
         for bits in (0, 8)
     )
     assert products.dsp - without.dsp == 8
-    assert products.lut - without.lut == pytest.approx(8 * 43, rel=0.15)
-    assert products.ff - without.ff == pytest.approx(8 * 43, rel=0.15)
+    assert products.lut - without.lut == pytest.approx(8 * 52, rel=0.15)
+    assert products.ff - without.ff == pytest.approx(8 * 26, rel=0.15)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
