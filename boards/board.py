@@ -275,7 +275,9 @@ def _read(path: Path) -> str:
         return read_ordinary(path, LARGEST).decode("utf-8")
     except (OSError, ValueError) as error:  # also bytes that are not UTF-8, and a null in the path
         reason = getattr(error, "strerror", None) or error
-        raise HwquantError(f"cannot read the board file {path}: {reason}") from error
+        raise HwquantError(
+            f"cannot read the board file {path}: {reason}; give a TOML file, or a name that hwquant boards lists"
+        ) from error
 
 
 def parse_board(name: str, content: str, where: str) -> Board:

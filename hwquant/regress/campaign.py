@@ -126,9 +126,11 @@ class Campaign:
         qgraph, inputs = self._network(table, number, point, known)
         idle, busy = STALLS[point["stalls"]]
         name = f"random{number}" if "random" in table else Path(table["file"]).stem
+        # Those of an integer network are its own.
+        bits = f"{point['bits']}bit" if _floats(table) else "ownbits"
         return Case(
             name=(
-                f"{name}-{point['arrays']}-{point['bits']}bit-{point['offsets']}-{point['buses']}"
+                f"{name}-{point['arrays']}-{bits}-{point['offsets']}-{point['buses']}"
                 f"-{point['memories']}-{point['simulators']}-{point['stalls']}-pause{point['pauses']}-seed{seed}"
             ),
             qgraph=qgraph,

@@ -124,7 +124,7 @@ def test_mistakes_are_named(change, message):
 def test_a_board_that_does_not_exist_names_those_that_do(tmp_path):
     with pytest.raises(HwquantError, match=r"there is no board 'ulx4s'; there are .*icebreaker.*TOML"):
         load_board("ulx4s")
-    with pytest.raises(HwquantError, match=r"cannot read the board file .*none.toml"):
+    with pytest.raises(HwquantError, match=r"cannot read the board file .*none.toml: .*hwquant boards lists"):
         load_board(tmp_path / "none.toml")
 
 

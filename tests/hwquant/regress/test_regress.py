@@ -12,6 +12,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
+from hwquant import hwq
 from hwquant.boards.board import load_board
 from hwquant.boards.outside import board_memory
 from hwquant.cli import main
@@ -106,6 +107,12 @@ def test_hardware_is_for_all_and_limits_are_beside_a_memory(file):
     assert outside.limits == {"accumulator_depth": 64, "weight_depth": 8}
     assert {case.pack_input for case in (inside, outside)} == {"none"}
     assert inside.name == "random0-4x4-8bit-auto-stream-none-amaranth-none-pause0-seed0"
+
+
+def test_an_integer_network_has_its_own_bits(file, digits_qgraph):
+    hwq.save(digits_qgraph, file.with_name("digits.hwq"))
+    file.write_text('arrays = ["4x4"]\nbits = [4, 8]\nnetworks = [{file = "digits.hwq"}, {random = 1}]')
+    assert [case.name.split("-")[2] for case in load_campaign(file).cases()] == ["ownbits", "4bit", "8bit"]
 
 
 def test_each_bus_goes_with_the_memories_that_it_has_a_port_for(file):
