@@ -12,6 +12,7 @@ from hwquant.program.isa import Opcode
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.accumulator import Accumulator
 from hwquant.rtl_templates.delay import Skew, delayed
+from hwquant.rtl_templates.dsp import DspBudget
 from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.jobs import instruction_layout, pixel_layout
 from hwquant.rtl_templates.parameters import ParameterReader
@@ -264,8 +265,16 @@ class Collector(Component):
         return value
 
     @staticmethod
-    def facts(config: ArrayConfig) -> Facts:
-        """The chain of marks, and for each column its parameters, accumulators, requantizer, table and maximum."""
+    def facts(config: ArrayConfig, budget: DspBudget | None = None) -> Facts:
+        """The chain of marks, and for each column its parameters, accumulators, requantizer, table and maximum.
+
+        Parameters
+        ----------
+        config : ArrayConfig
+            Shape and widths.
+        budget : DspBudget or None
+            What ``elaborate`` gets as its platform.
+        """
         columns, bits, address = config.columns, config.activation_bits, index_bits(config.accumulator_depth)
         arrays, several = config.arrays, config.arrays * config.columns
         stages, sharing = _Stages.of(config), _sharing(config) if config.tables else []
@@ -300,7 +309,7 @@ class Collector(Component):
             inside=[
                 Inside("align", Skew.facts(bits, columns), arrays),
                 Inside("accumulator", Accumulator.facts(config), several),
-                Inside("requantize", Requantizer.facts(config), several),
+                Inside("requantize", Requantizer.facts(config, budget), several),
                 *(
                     Inside("table", Lookup.facts(config, count), arrays * sharing.count(count))
                     for count in sorted(set(sharing))

@@ -331,7 +331,7 @@ class Accelerator(Component):
             "memory": ActivationMemory.facts(config),
             "feed": ActivationFeed.facts(config),
             "parameter_reader": ParameterReader.facts(config),
-            "collector": Collector.facts(config),
+            "collector": Collector.facts(config, budget),
             "writer": Writer.facts(config),
         }
         several = [

@@ -9,7 +9,7 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.limits import PRODUCT_STAGES
 from hwquant.rtl_templates.facts import Facts
 from hwquant.rtl_templates.ports import array_rows
-from hwquant.rtl_templates.registered_product import PairedProduct, RegisteredProduct
+from hwquant.rtl_templates.registered_product import OutputProduct, PairedProduct, RegisteredProduct
 from hwquant.rtl_templates.soft_product import SoftProduct
 
 
@@ -37,6 +37,9 @@ class DspBlocks:
     product : type of RegisteredProduct or None, default None
         Component of the registered product of a processing element in a block; None where what synthesis infers is
         as good.
+    output : type of OutputProduct or None, default None
+        Component of a product of at most ``wide`` and ``narrow`` bits with its register in a block; None where what
+        synthesis infers is as good.
     pair : type of PairedProduct or None, default None
         Component of the registered products of two processing elements in one block; None where there is no such.
     """
@@ -49,6 +52,7 @@ class DspBlocks:
     least_product: int = 4
     half: bool = False
     product: type[RegisteredProduct] | None = None
+    output: type[OutputProduct] | None = None
     pair: type[PairedProduct] | None = None
 
 

@@ -5,7 +5,7 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.limits import PRODUCT_STAGES
-from hwquant.rtl_templates.facts import Facts
+from hwquant.rtl_templates.facts import Facts, Product
 
 
 class RegisteredProduct(Component):
@@ -92,6 +92,50 @@ class RegisteredProduct(Component):
             The registers, adders and gates of the product.
         """
         raise NotImplementedError
+
+
+class OutputProduct(Component):
+    """A product whose register is all that it has: its operands come from registers elsewhere.
+
+    ::
+
+        product <= a * b
+
+    Subclasses make it of one DSP block. Throughput: one product a cycle.
+
+    Parameters
+    ----------
+    a_bits : int
+        Width of one operand.
+    b_bits : int
+        Width of the other operand.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from the operands to ``product``.
+
+    Members
+    -------
+    a : In(signed(a_bits))
+        One operand.
+    b : In(signed(b_bits))
+        The other operand.
+    product : Out(signed(a_bits + b_bits))
+        The product.
+    """
+
+    latency = 1
+
+    def __init__(self, a_bits: int, b_bits: int):
+        super().__init__(
+            {"a": In(signed(a_bits)), "b": In(signed(b_bits)), "product": Out(signed(a_bits + b_bits))}
+        )
+
+    @staticmethod
+    def facts(a_bits: int, b_bits: int) -> Facts:
+        """What the product is made of: a DSP block with its register."""
+        return Facts(products=[Product(a_bits, b_bits)])
 
 
 class PairedProduct(Component):

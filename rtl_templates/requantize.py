@@ -1,11 +1,13 @@
 """Requantization: from a finished sum to an output activation."""
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.delay import delayed
-from hwquant.rtl_templates.facts import Facts, Product
+from hwquant.rtl_templates.dsp import DspBudget
+from hwquant.rtl_templates.facts import Facts, Inside, Product
+from hwquant.rtl_templates.registered_product import OutputProduct
 
 FINE = 2
 """Bits of the shift that the second shifter handles, which also saturates; the first shifts by multiples of 4."""
@@ -106,11 +108,7 @@ class Requantizer(Component):
         bits = self.config.requantized_bits
         total, shift = self.total, self.shift
         if self.config.multiplier_bits:
-            # Without "keep", Yosys' ice40_dsp takes both registers into a DSP block, and leaves its output unconnected:
-            # every product would be zero.
-            product = Signal(signed(len(total) + len(self.multiplier)), reset_less=True, attrs={"keep": 1})
-            m.d.sync += product.eq(total * self.multiplier)
-            total = delayed(m, product, 1, name="product")
+            total = self._scaled(m, platform if isinstance(platform, DspBudget) else None)
             shift = delayed(m, shift, 2, name="shift")
 
         total = total.shift_right(self.config.least_shift)
@@ -131,22 +129,74 @@ class Requantizer(Component):
         m.d.comb += self.value.eq(value)
         return m
 
+    def _scaled(self, m: Module, budget: DspBudget | None) -> Signal:
+        """Build the product of the sum and its multiplier, two cycles later."""
+        product = Signal(signed(len(self.total) + len(self.multiplier)), name="product", reset_less=True)
+        parts = _parts(self.config, budget)
+        output = budget.dsp.output if budget else None
+        if output is None or not parts:
+            # Without "keep", Yosys' ice40_dsp takes both registers into a DSP block, and leaves its output unconnected:
+            # every product would be zero.
+            product.attrs["keep"] = 1
+            m.d.sync += product.eq(self.total * self.multiplier)
+            return delayed(m, product, 1, name="product")
+        place, scaled = 0, []
+        for name, bits in parts.items():
+            m.submodules[name] = block = output(bits, len(self.multiplier))
+            last = place + bits >= len(self.total)
+            operand = self.total[place:] if last else Cat(self.total[place : place + bits - 1], Const(0, 1))
+            m.d.comb += [block.a.eq(operand.as_signed()), block.b.eq(self.multiplier)]
+            scaled.append(block.product.shift_left(place))
+            place += bits - 1
+        m.d.sync += product.eq(sum(scaled[1:], scaled[0]))
+        return product
+
     @staticmethod
-    def facts(config: ArrayConfig) -> Facts:
-        """The multiplier, the shifters, and the clamp."""
+    def facts(config: ArrayConfig, budget: DspBudget | None = None) -> Facts:
+        """The multiplier, the shifters, and the clamp.
+
+        Parameters
+        ----------
+        config : ArrayConfig
+            Widths; whether there is a multiplier.
+        budget : DspBudget or None
+            What ``elaborate`` gets as its platform.
+        """
         bits, multiplied = config.requantized_bits, config.multiplier_bits > 0
         shifted, wide = config.accumulator_bits + config.multiplier_bits, bits + 2 * multiplied
         fine = min(FINE, config.shift_bits)
         kept = max(1, shifted - config.least_shift)
+        parts = _parts(config, budget)
+        inside = [
+            Inside(name, OutputProduct.facts(bits, config.multiplier_bits)) for name, bits in parts.items()
+        ]
         return Facts(
             registers={
-                "product": shifted * multiplied,
+                "product": shifted * (multiplied and not parts),
                 "multiply": (shifted + 2 * config.shift_bits + wide) * multiplied,
                 "shifted": kept,
                 "narrow": fine + wide + bits,
             },
-            adders={"clamp": bits, "rounded": wide * multiplied},
+            adders={"clamp": bits, "rounded": wide * multiplied}
+            | ({"split": shifted} if len(parts) > 1 else {}),
             muxes={"coarse": kept * (config.shift_bits - fine), "fine": kept * fine},
             gates={"saturate": kept, "multiplied": config.accumulator_bits * multiplied},
-            products=[Product(config.accumulator_bits, config.multiplier_bits)] if multiplied else [],
+            products=[Product(config.accumulator_bits, config.multiplier_bits)]
+            if multiplied and not parts
+            else [],
+            inside=inside,
         )
+
+
+def _parts(config: ArrayConfig, budget: DspBudget | None) -> dict[str, int]:
+    """Bits of the sum that each DSP block with its own register multiplies, the low ones first, by name.
+
+    The low ones have a sign that is 0, which is no bit of the sum. There are none where the device has no such block,
+    or where more than two would be needed.
+    """
+    if budget is None or budget.dsp.output is None or not config.multiplier_bits:
+        return {}
+    wide, bits = budget.dsp.wide, config.accumulator_bits
+    if config.multiplier_bits > budget.dsp.narrow or bits > 2 * wide - 1:
+        return {}
+    return {"scaled": bits} if bits <= wide else {"scaled_low": wide, "scaled_high": bits - wide + 1}

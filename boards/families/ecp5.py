@@ -24,7 +24,7 @@ from hwquant.program.limits import PRODUCT_STAGES
 from hwquant.rtl_templates.dsp import DspBlocks
 from hwquant.rtl_templates.facts import Facts, Product
 from hwquant.rtl_templates.paired_product import PackedProduct
-from hwquant.rtl_templates.registered_product import RegisteredProduct, whole
+from hwquant.rtl_templates.registered_product import OutputProduct, RegisteredProduct, whole
 
 MULTIPLIER_BITS = 18
 RGMII_HZ = 125_000_000
@@ -90,6 +90,16 @@ class Ecp5Product(RegisteredProduct):
     ) -> Facts:
         """The facts of the product: no registers, as the block has its own."""
         return Facts(products=[Product(x_bits, weight_bits)])
+
+
+class Ecp5OutputProduct(OutputProduct):
+    """The product with a register of its own in one MULT18X18D: what takes it may be far away."""
+
+    def elaborate(self, platform: object) -> Module:
+        """Place the multiplier with its last register."""
+        m = Module()
+        m.submodules.multiplier = _multiplier(self.a, self.b, Const(1), self.product, ("OUTPUT",))
+        return m
 
 
 class Ecp5PackedProduct(PackedProduct):
@@ -200,7 +210,15 @@ def _routing(job: RoutingJob) -> list[str]:
 
 FAMILY = Family(
     name="ecp5",
-    dsp=DspBlocks(18, 18, part=18, operand_bits=18, product=Ecp5Product, pair=Ecp5PackedProduct),
+    dsp=DspBlocks(
+        18,
+        18,
+        part=18,
+        operand_bits=18,
+        product=Ecp5Product,
+        output=Ecp5OutputProduct,
+        pair=Ecp5PackedProduct,
+    ),
     rams=(
         Ram(4, (4,), 4, 4, luts=6, rom=False, read_first=True),  # TRELLIS_DPR16X4
         Ram(14, NARROW, 9, 128, blocks=1, dual=True, registered=True),  # DP16KD

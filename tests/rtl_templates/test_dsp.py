@@ -2,7 +2,9 @@
 
 import re
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hwquant_testing.seeds import nightly
 from hwquant_testing.small_networks import Net, images
@@ -13,6 +15,8 @@ from hwquant.boards.families.ice40 import Ice40PairedProduct
 from hwquant.boards.netlist import with_models
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
+from hwquant.random_networks import random_qgraph
+from hwquant.random_networks.features import Features
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.dsp import LEAST_PRODUCT_BITS, DspBudget, blocks_of
 from hwquant.rtl_templates.soft_product import SoftProduct
@@ -92,6 +96,23 @@ def test_products_of_two_activations_are_exact_in_blocks_with_their_registers(ar
         watch=3,
         verilog=with_models(verilog, FAMILIES["ecp5"].models),
     )
+    assert result.first is None, str(result.first)
+
+
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
+@pytest.mark.parametrize("bits", [18, 19, 35, 36])
+def test_requantizers_are_exact_in_blocks_with_their_registers(bits):
+    """Of sums for one block, for two, and for more, which synthesis makes."""
+    qgraph = random_qgraph(np.random.default_rng(18), Features(layers=(2, 2), multiplier=True))
+    config = compile_network(qgraph, (3, 2)).config
+    assert config.multiplier_bits
+    assert config.accumulator_bits <= 18
+    program = compile_network(qgraph, (3, 2), config=replace(config, accumulator_bits=bits))
+    verilog = to_verilog(accelerator(program), platform=budget("ecp5"))
+    parts = [name for name in ("scaled", "scaled_low", "scaled_high") if f" {name} (" in verilog]
+    assert parts == {18: ["scaled"], 36: []}.get(bits, ["scaled_low", "scaled_high"])
+    verilog = with_models(verilog, FAMILIES["ecp5"].models)
+    result = verify(program, qgraph, images(qgraph, 3), simulator="icarus", watch=3, verilog=verilog)
     assert result.first is None, str(result.first)
 
 

@@ -222,7 +222,15 @@ def said(facts: Facts, blocks):
             yield path, own.flip_flops, memories, products
 
 
-def check(component, facts, budget=None, blocks=("pe.product", "products.product")):
+BLOCKS = (
+    "pe.product",
+    "products.product",
+    *(f"requantize.{part}" for part in ("scaled", "scaled_low", "scaled_high")),
+)
+"""Products that are instances of blocks."""
+
+
+def check(component, facts, budget=None, blocks=BLOCKS):
     """Component by component; those of one name may differ, so all of them are counted."""
     registers, netlist, claimed = {}, {}, {}
     for path, cells, *others in made(component, budget):
@@ -265,6 +273,14 @@ def test_an_array_is_what_is_elaborated_for_a_budget(family, bits, arrays):
 @pytest.mark.parametrize("bits", [8, 2])
 def test_products_of_activations_are_what_is_elaborated_for_a_budget(family, bits):
     size = config(5, 3, product_bits=bits)
+    budget = DspBudget.share(size, FAMILIES[family].dsp, 100)
+    check(accelerator(size), Accelerator.facts(size, budget), budget)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("bits", [12, 18, 19, 30, 36])
+def test_multipliers_of_requantizers_are_what_is_elaborated_for_a_budget(family, bits):
+    size = config(3, 2, accumulator_bits=bits, multiplier_bits=12, shift_bits=5)
     budget = DspBudget.share(size, FAMILIES[family].dsp, 100)
     check(accelerator(size), Accelerator.facts(size, budget), budget)
 
