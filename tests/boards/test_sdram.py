@@ -47,7 +47,7 @@ GOWIN_SIGNALS = SIGNALS | {
 }
 TEXT = (resources.files("hwquant.boards") / "ulx3s-85f.toml").read_text(encoding="utf-8")
 
-LIMITS = {"activation_depth": 700, "weight_depth": 64, "parameter_depth": 32}
+LIMITS = {"activation_depth": 512, "weight_depth": 64, "parameter_depth": 32}
 litedram = pytest.mark.skipif(find_spec("litedram") is None, reason="litedram is not installed")
 
 

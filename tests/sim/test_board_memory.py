@@ -30,7 +30,7 @@ from hwquant.sim.external_memory import settings_of
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
 
-LIMITS = {"activation_depth": 700, "weight_depth": 64, "parameter_depth": 32}
+LIMITS = {"activation_depth": 512, "weight_depth": 64, "parameter_depth": 32}
 SLICE = 50
 """Clock cycles that pass at a time; less than a byte and the pause behind it."""
 

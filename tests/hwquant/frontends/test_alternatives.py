@@ -42,6 +42,7 @@ def test_no_advice_against_what_is_supported():
         "Xor",
     }
     in_one_form = choices | {
+        "Einsum",
         "bmm",
         "einsum",
         "eq",
