@@ -1,5 +1,5 @@
 # make demo      the small network from ONNX to simulated Verilog
-# make test      lint, types and all tests (about 25 minutes on two cores)
+# make test      lint, types and all tests (about 22 minutes on two cores)
 # make nightly   the tests that take longer
 # make lowest    the tests of `make test` with the oldest packages that pyproject.toml allows, in .venv-lowest
 # make lint      ruff and mypy alone
