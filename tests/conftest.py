@@ -7,11 +7,20 @@ from pathlib import Path
 # wait for each other. It is read when numpy and PyTorch are loaded.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import importlib
+
 import pytest
 
 import hwquant
 
 DEMO = Path(hwquant.__file__).parent / "demo"
+
+
+@pytest.fixture
+def benchmark_module(monkeypatch):
+    """What imports a module of benchmarks/ by its name."""
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
+    return importlib.import_module
 
 
 @pytest.fixture(scope="session")

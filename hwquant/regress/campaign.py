@@ -180,7 +180,7 @@ class Campaign:
 
 def _points(values: dict[str, Any], table: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Choices, by key of :data:`AXES`, that there is hardware for, and that a table's networks have."""
-    own = {**values, "bits": values["bits"] if "file" not in table or _floats(table) else [8]}
+    own = {**values, "bits": values["bits"] if _floats(table) else [8]}
     for choice in itertools.product(*(own[name] for name in AXES)):
         point = dict(zip(AXES, choice))
         outside = point["memories"] != "none"

@@ -1,8 +1,5 @@
 """Damaged RTL is found out, and what is no damage is not taken for one."""
 
-import importlib
-from pathlib import Path
-
 import pytest
 from amaranth.hdl import Module
 from amaranth.lib.wiring import Component, In, Out
@@ -11,13 +8,10 @@ from hwquant.errors import HwquantError
 from hwquant.prove.claims import CLAIMS
 from hwquant.prove.harness import Claim, Method
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture
-def judge(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return importlib.import_module("mutant_fates")
+def judge(benchmark_module):
+    return benchmark_module("mutant_fates")
 
 
 class Gate(Component):

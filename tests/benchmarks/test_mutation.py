@@ -3,7 +3,6 @@
 import importlib
 import itertools
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,13 +10,10 @@ from click.testing import CliRunner
 
 from hwquant.prove.claims import CLAIMS
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture
-def mutation(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return importlib.import_module("mutation")
+def mutation(benchmark_module):
+    return benchmark_module("mutation")
 
 
 def test_mutants_without_a_difference_in_some_cycles_count_as_not_killed(mutation):

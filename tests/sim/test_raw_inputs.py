@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from hwquant_testing.seeds import nightly
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.driver import connect
@@ -42,7 +43,7 @@ def case():
     "simulator",
     [
         "amaranth",
-        *(pytest.param(name, marks=pytest.mark.nightly) for name in ("cxxrtl", "icarus", "verilator")),
+        *nightly(("cxxrtl", "icarus", "verilator")),
     ],
 )
 def test_every_simulator_agrees_with_the_golden_model(case, simulator, stalls):

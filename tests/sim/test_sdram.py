@@ -9,6 +9,7 @@ import pytest
 from amaranth.hdl import Cat, Module
 from amaranth.lib.wiring import Component, Out, connect
 from hwquant_testing.banded_networks import CORNERS
+from hwquant_testing.seeds import nightly
 from hwquant_testing.small_networks import images
 
 from hwquant.golden import run as golden
@@ -132,9 +133,13 @@ def run(tmp_path, bench, scenario, **case):
     ("name", "hertz", "pauses"),
     [
         ("IS42S16160G-7", 100e6, 0.3),
-        pytest.param("MT48LC16M16A2-75", 50e6, 0.0, marks=pytest.mark.nightly),
-        pytest.param("M12L64322A-5T", 125e6, 0.0, marks=pytest.mark.nightly),
-        pytest.param("GW2AR-18", 66e6, 0.2, marks=pytest.mark.nightly),
+        *nightly(
+            [
+                ("MT48LC16M16A2-75", 50e6, 0.0),
+                ("M12L64322A-5T", 125e6, 0.0),
+                ("GW2AR-18", 66e6, 0.2),
+            ]
+        ),
     ],
 )
 def test_random_bursts_read_what_was_written_and_break_no_rule(tmp_path, name, hertz, pauses):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hwquant_testing.seeds import nightly
 
 from hwquant.errors import HwquantError
 from hwquant.program.cycles import timing
@@ -51,9 +52,7 @@ def test_the_cases_are_what_their_names_say(case):
     ]
 
 
-@pytest.mark.parametrize(
-    "name", [*CASES[-2:], *(pytest.param(name, marks=pytest.mark.nightly) for name in CASES[:-2])]
-)
+@pytest.mark.parametrize("name", [*CASES[-2:], *nightly(CASES[:-2])])
 def test_verilator_gives_every_tensor_and_the_predicted_cycles(case, build_dir, name):
     it = case(name)
     verification = verify(it.program, it.qgraph, it.q, simulator="verilator", watch=3, build_dir=build_dir)
@@ -96,7 +95,7 @@ def test_icarus_runs_write_groups_and_multipliers(case, build_dir):
     [
         "icarus",
         "amaranth",
-        *(pytest.param(name, marks=pytest.mark.nightly) for name in ("verilator", "cxxrtl")),
+        *nightly(("verilator", "cxxrtl")),
     ],
 )
 def test_every_simulator_runs_several_arrays(case, build_dir, simulator):

@@ -1,10 +1,10 @@
 """Trained networks that we did not make, on real data: onnxruntime gives every integer of the golden model."""
 
-import importlib
 import os
 from pathlib import Path
 
 import pytest
+from hwquant_testing.seeds import nightly
 
 from hwquant.frontends import from_onnx
 from hwquant.quantize import quantize
@@ -17,12 +17,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def benchmark_module(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return importlib.import_module
-
-
 @pytest.mark.parametrize("options", [{}, {"per_channel": True, "bits": 4}], ids=str)
 def test_mnist_conv(assert_equal, benchmark_module, options):
     datasets = benchmark_module("datasets")
@@ -32,9 +26,7 @@ def test_mnist_conv(assert_equal, benchmark_module, options):
     assert_equal(quantize(graph, calibration, **options), images)
 
 
-@pytest.mark.parametrize(
-    "name", ["kws", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("ic", "vww", "ad"))]
-)
+@pytest.mark.parametrize("name", ["kws", *nightly(("ic", "vww", "ad"))])
 def test_mlperf_tiny(assert_equal, benchmark_module, name):
     networks = benchmark_module("mlperf_networks")
     data = networks.data(name)

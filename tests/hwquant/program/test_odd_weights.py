@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hwquant_testing.seeds import nightly
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
@@ -302,7 +303,7 @@ def test_many_random_networks_give_the_golden_models_integers(seed, offset):
 
 @pytest.mark.parametrize(
     "simulator",
-    ["verilator", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("icarus", "cxxrtl"))],
+    ["verilator", *nightly(("icarus", "cxxrtl"))],
 )
 def test_every_simulator_agrees(simulator):
     qgraph = ternary_network(offset=[1, -1, 3, 1])

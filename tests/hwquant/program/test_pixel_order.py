@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from hwquant_testing.seeds import nightly
 
 from hwquant.program.compiler import compile_network
 from hwquant.program.isa import Opcode
@@ -27,9 +28,7 @@ def outputs(program):
     return [Outputs(write, program.config, count) for write, count in layers]
 
 
-@pytest.mark.parametrize(
-    "seed", [*range(6), *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(6, 60))]
-)
+@pytest.mark.parametrize("seed", [*range(6), *nightly(range(6, 60))])
 def test_outputs_are_written_where_they_are_said_to_be(seed):
     rng = np.random.default_rng(seed)
     features = Features(products=seed % 2 == 0, copies=seed % 3 == 0, inputs=1 + seed % 2)

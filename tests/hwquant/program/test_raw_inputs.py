@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hwquant_testing.seeds import nightly
 from hwquant_testing.small_networks import Net, images
 
 from hwquant import container
@@ -68,9 +69,7 @@ DAY = (1, 22)
 """Seeds of small networks of the regression, which run by day."""
 
 
-@pytest.mark.parametrize(
-    "seed", [*DAY, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(200) if seed not in DAY)]
-)
+@pytest.mark.parametrize("seed", [*DAY, *nightly(seed for seed in range(200) if seed not in DAY)])
 def test_hardware_with_a_packer_is_the_golden_model_in_the_predicted_cycles(seed, monkeypatch):
     monkeypatch.setattr(raw_choice, "is_worth", lambda words, raw: True)
     qgraph, array, stalls = random_first_layers(seed)
@@ -87,9 +86,7 @@ def small_for_several_arrays(seed):
     return qgraph, (arrays, *sides), stalls
 
 
-@pytest.mark.parametrize(
-    "seed", [*DAY, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(200) if seed not in DAY)]
-)
+@pytest.mark.parametrize("seed", [*DAY, *nightly(seed for seed in range(200) if seed not in DAY)])
 def test_a_packer_of_several_arrays_fills_the_strips_of_all_banks(seed, monkeypatch):
     monkeypatch.setattr(raw_choice, "is_worth", lambda words, raw: True)
     qgraph, array, stalls = small_for_several_arrays(seed)

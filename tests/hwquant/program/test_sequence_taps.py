@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from hwquant_testing.seeds import nightly
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.program.compilation import Compilation, lowered_network
@@ -71,9 +72,7 @@ MORE = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("array", "case"), [*CASES, *(pytest.param(*item, marks=pytest.mark.nightly) for item in MORE)]
-)
+@pytest.mark.parametrize(("array", "case"), [*CASES, *nightly(MORE)])
 def test_the_hardware_equals_the_golden_model(array, case):
     qgraph = network(1, **case)
     assert plan_of(qgraph, array).axis == (0 if case.get("vertical") else 1)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hwquant_testing.branching_networks import NETWORKS
-from hwquant_testing.seeds import seed_ranges
+from hwquant_testing.seeds import nightly, seed_ranges
 
 from hwquant.errors import DoesNotFit, Unsupported
 from hwquant.graph import Conv
@@ -101,7 +101,7 @@ METHODS = {
     "method",
     [
         "all at once",
-        *(pytest.param(name, marks=pytest.mark.nightly) for name in ("progressive", "truncated")),
+        *nightly(("progressive", "truncated")),
     ],
 )
 @pytest.mark.parametrize("seeds", seed_ranges(1, 20))

@@ -1,10 +1,10 @@
 """Trained networks that we did not make, on real data: nothing to warn of with default options."""
 
-import importlib
 import os
 from pathlib import Path
 
 import pytest
+from hwquant_testing.seeds import nightly
 
 from hwquant.clipping import check_inputs
 from hwquant.frontends import from_onnx
@@ -18,12 +18,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize(
-    "name", ["ad", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("kws", "ic", "vww"))]
-)
-def test_mlperf_tiny_is_silent(monkeypatch, name):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    networks = importlib.import_module("mlperf_networks")
+@pytest.mark.parametrize("name", ["ad", *nightly(("kws", "ic", "vww"))])
+def test_mlperf_tiny_is_silent(benchmark_module, name):
+    networks = benchmark_module("mlperf_networks")
     data = networks.data(name)
     calibration = data.calibration[:100] if len(data.calibration) else data.x[1::2][:100]
     qgraph = quantize(

@@ -1,6 +1,5 @@
 """Trained networks that we did not make keep their accuracy in few bits, without training."""
 
-import importlib
 import os
 from pathlib import Path
 
@@ -19,9 +18,8 @@ pytestmark = [
     ("name", "bits", "settings", "least"),
     [("ic", 4, "per tensor, shifts", 86.5), ("kws", 3, "per channel, shifts", 88.0)],
 )
-def test_mlperf_tiny_in_few_bits(monkeypatch, name, bits, settings, least):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    benchmark = importlib.import_module("post_training")
+def test_mlperf_tiny_in_few_bits(benchmark_module, name, bits, settings, least):
+    benchmark = benchmark_module("post_training")
     (case,) = (
         item
         for item in benchmark.cases(name)

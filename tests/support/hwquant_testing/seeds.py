@@ -1,6 +1,7 @@
 """Seeds of fuzz tests: a few in every run, many at night, more in a campaign."""
 
 import os
+from collections.abc import Iterable
 
 import pytest
 
@@ -31,7 +32,7 @@ def seed_ranges(few: int, many: int, chunk: int = CHUNK) -> list[object]:
     ]
 
 
-def nightly(cases: list[object]) -> list[object]:
+def nightly(cases: Iterable[object]) -> list[object]:
     """Cases to parametrize a test with, for nightly runs alone: what others show as well."""
     return [
         pytest.param(*case, marks=pytest.mark.nightly)
