@@ -15,7 +15,16 @@ No other module of the package calls what changes the disk; ``tests/test_writing
 from hwquant.files.append import AppendedFile
 from hwquant.files.cache import cache_folder, cached, entry_name
 from hwquant.files.folders import leave, make_folder, remove_empty, working_folder
-from hwquant.files.places import alone, keeping, recover, remove, replacing, update_bytes, write_bytes
+from hwquant.files.places import (
+    alone,
+    check_name,
+    keeping,
+    recover,
+    remove,
+    replacing,
+    update_bytes,
+    write_bytes,
+)
 from hwquant.files.reading import (
     digest,
     json_bytes,
@@ -32,6 +41,7 @@ __all__ = [
     "alone",
     "cache_folder",
     "cached",
+    "check_name",
     "digest",
     "entry_name",
     "json_bytes",
