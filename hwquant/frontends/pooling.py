@@ -34,15 +34,15 @@ class _Run(NamedTuple):
         Pixels that each position sees.
     stride : int
         Pixels from a position to the next; 0 where all see the same.
-    count : int
-        Positions.
+    positions : int
+        How many they are.
     """
 
     start: int
     stop: int
     kernel: int
     stride: int
-    count: int
+    positions: int
 
 
 def average_pool(build: Builder, name: str, value: Value, window: Window, count_include_pad: bool) -> Value:
@@ -142,7 +142,7 @@ def _repeated(build: Builder, value: Value, row: _Run, column: _Run) -> Value:
             value = rearrange.view(
                 build,
                 value,
-                lambda array, axis=axis, run=run: array.repeat(run.count, axis),  # type: ignore[misc]
+                lambda array, axis=axis, run=run: array.repeat(run.positions, axis),  # type: ignore[misc]
             )
     return value
 
@@ -153,8 +153,8 @@ def _adaptive_runs(length: int, count: int) -> list[_Run]:
     for position in range(count):
         start, stop = position * length // count, -(-(position + 1) * length // count)
         last = runs[-1] if runs else None
-        if last and last.kernel == stop - start and (last.count == 1 or last.stride == stop - last.stop):
-            runs[-1] = last._replace(stop=stop, stride=stop - last.stop, count=last.count + 1)
+        if last and last.kernel == stop - start and (last.positions == 1 or last.stride == stop - last.stop):
+            runs[-1] = last._replace(stop=stop, stride=stop - last.stop, positions=last.positions + 1)
         else:
             runs.append(_Run(start, stop, stop - start, stop - start, 1))
     return runs
@@ -168,7 +168,7 @@ def _runs(length: int, kernel: int, stride: int, before: int, count: int) -> lis
         stop = min(length, position * stride - before + kernel)
         last = runs[-1] if runs else None
         if last and stop - start == last.kernel and stop == last.stop + stride:
-            runs[-1] = last._replace(stop=stop, count=last.count + 1)
+            runs[-1] = last._replace(stop=stop, positions=last.positions + 1)
         else:
             runs.append(_Run(start, stop, stop - start, stride, 1))
     return runs
