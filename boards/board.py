@@ -28,7 +28,6 @@ those of :mod:`hwquant.boards.pins`), and quoted where it is written (:mod:`hwqu
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -45,7 +44,7 @@ from hwquant.boards.pins import LINK_PINS, PINS, LinkKind, check_distinct, read_
 from hwquant.boards.platforms import from_amaranth
 from hwquant.boards.sdram import BoardMemory, read_memory
 from hwquant.errors import Damaged, HwquantError, Unsupported
-from hwquant.files import read_ordinary
+from hwquant.files import parse_toml, read_ordinary
 from hwquant.link.protocol import LARGE, Window
 from hwquant.link.rate import Line, LinkTime, link_time
 from hwquant.names import path_name
@@ -342,8 +341,8 @@ def _toml(content: str, where: str) -> dict[str, Any]:
     if len(content) > LARGEST:
         raise Damaged(f"{where} is no board file: it is larger than {LARGEST:,} bytes", path=where)
     try:
-        return tomllib.loads(content)
-    except (ValueError, RecursionError) as error:  # syntax, integers of thousands of digits, deep nesting
+        return parse_toml(content)
+    except ValueError as error:
         raise Damaged(f"{where} is not TOML: {error}", path=where) from error
 
 

@@ -37,6 +37,7 @@ from hwquant.board_report import REPORT, check_replaceable
 from hwquant.errors import Busy, Damaged, HwquantError, check_type
 from hwquant.files import (
     alone,
+    check_name,
     digest,
     json_bytes,
     keeping,
@@ -265,6 +266,7 @@ def check_target(folder: Path) -> None:
     """Raise unless a build may be written to ``folder``: it is absent, empty, or a build and nothing else."""
     if not folder.parent.is_dir():
         raise HwquantError(f"cannot write {folder}: the folder {folder.parent} does not exist; make it first")
+    check_name(folder)
     check_outside(folder.parent)
     if not os.access(folder.parent, os.W_OK | os.X_OK):
         raise HwquantError(

@@ -106,7 +106,7 @@ class Commands(click.Group):
             with self.make_context("hwquant", arguments, **extra) as context:
                 self.invoke(context)
 
-        sys.exit(outcome.run(command, outcome.asked(self, arguments)))
+        sys.exit(outcome.run(command, lambda: outcome.asked(self, arguments)))
 
 
 @click.group(

@@ -147,9 +147,11 @@ def load_network(path: Path, reading: Reading) -> Graph | QGraph:
 def check_output_file(path: Path) -> None:
     """Raise early, before minutes of work, where a file cannot be written."""
     from hwquant.build import check_outside
+    from hwquant.files import check_name
 
     if not path.parent.is_dir():
         raise HwquantError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
+    check_name(path)
     if path.is_dir():
         raise HwquantError(f"cannot write {path}: it is a folder; name a file")
     if path.exists() and not path.is_file():

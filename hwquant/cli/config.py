@@ -16,7 +16,6 @@ One file serves all commands, each of which takes its own table. What is on the 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +24,7 @@ import click
 
 from hwquant.cli.types import ByName, Spelled
 from hwquant.errors import Damaged, HwquantError
-from hwquant.files import read_bytes
+from hwquant.files import parse_toml, read_bytes
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -54,11 +53,9 @@ def _read(context: click.Context, parameter: click.Parameter, path: Path | None)
     from hwquant.cli import COMMANDS
 
     try:
-        content = tomllib.loads(read_bytes(path, LARGEST).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = parse_toml(read_bytes(path, LARGEST).decode())
+    except ValueError as error:
         raise Damaged(f"{path} is no TOML file: {error}", path=str(path)) from None
-    except RecursionError:
-        raise Damaged(f"{path} is nested too deep; write it flat", path=str(path)) from None
     for name, table in content.items():
         if name not in COMMANDS or not isinstance(table, Mapping):
             raise HwquantError(

@@ -135,21 +135,32 @@ def result(text: str) -> None:
         held[:] = [text]
 
 
-def run(command: Callable[[], object], what: Asked) -> int:
+def run(command: Callable[[], object], ask: Callable[[], Asked]) -> int:
     """Run a command, print what is left to print, and give the exit status.
 
     Parameters
     ----------
     command : callable
         What runs; it raises :class:`click.exceptions.Exit` for another status than 0.
-    what : Asked
-        What the command line asks for.
+    ask : callable
+        Gives what the command line asks for. Signals that come meanwhile wait until the command runs.
 
     Returns
     -------
     int
         The exit status.
     """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    what = ask()
+
+    def unmasked() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        command()
+
+    return _run(unmasked, what)
+
+
+def _run(command: Callable[[], object], what: Asked) -> int:
     if what.text:
         text = StringIO()
         with redirect_stdout(text):

@@ -5,7 +5,7 @@
 ``folders``     folders of tools: temporary ones, and what stays for the user to look at
 ``cache``       results that are kept, with digests and a limit
 ``append``      files that only grow
-``reading``     what a file may be before its bytes are read; strict JSON; digests in JSON
+``reading``     what a file may be before its bytes are read; TOML; strict JSON; digests in JSON
 ``npy``         headers of arrays, checked before memory is taken
 ==============  ====================================================================
 
@@ -15,14 +15,33 @@ No other module of the package calls what changes the disk; ``tests/test_writing
 from hwquant.files.append import AppendedFile
 from hwquant.files.cache import cache_folder, cached, entry_name
 from hwquant.files.folders import leave, make_folder, remove_empty, working_folder
-from hwquant.files.places import alone, keeping, recover, remove, replacing, update_bytes, write_bytes
-from hwquant.files.reading import digest, json_bytes, parse_json, read_bytes, read_ordinary, sealed, unsealed
+from hwquant.files.places import (
+    alone,
+    check_name,
+    keeping,
+    recover,
+    remove,
+    replacing,
+    update_bytes,
+    write_bytes,
+)
+from hwquant.files.reading import (
+    digest,
+    json_bytes,
+    parse_json,
+    parse_toml,
+    read_bytes,
+    read_ordinary,
+    sealed,
+    unsealed,
+)
 
 __all__ = [
     "AppendedFile",
     "alone",
     "cache_folder",
     "cached",
+    "check_name",
     "digest",
     "entry_name",
     "json_bytes",
@@ -30,6 +49,7 @@ __all__ = [
     "leave",
     "make_folder",
     "parse_json",
+    "parse_toml",
     "read_bytes",
     "read_ordinary",
     "recover",

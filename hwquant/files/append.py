@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hwquant.errors import HwquantError
 from hwquant.files.locks import busy, try_lock
+from hwquant.files.places import explained
 
 _WAY = "choose a folder that exists and is writable"
 
@@ -33,10 +34,8 @@ class AppendedFile:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
         if path.is_symlink():
             raise HwquantError(f"cannot write {path}: it is a symbolic link; name another file")
-        try:
+        with explained(path, _WAY):
             self._descriptor = os.open(path, flags, 0o666)
-        except OSError as error:
-            raise self._error(error) from error
         try:
             if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
                 raise HwquantError(f"cannot write {path}: it is no ordinary file; name another")
@@ -67,15 +66,13 @@ class AppendedFile:
 
     def cut(self, size: int) -> None:
         """Keep the first ``size`` bytes only, as an interrupted process left a part of a line."""
-        try:
+        with explained(self.path, _WAY):
             os.ftruncate(self._descriptor, size)
-        except OSError as error:
-            raise self._error(error) from error
 
     def append(self, data: bytes) -> None:
         """Add bytes; they are on the disk when this returns, or none of them is in the file."""
         before = self.size
-        try:
+        with explained(self.path, _WAY):
             try:
                 rest = memoryview(data)
                 while rest:
@@ -84,8 +81,3 @@ class AppendedFile:
             except OSError:
                 os.ftruncate(self._descriptor, before)
                 raise
-        except OSError as error:
-            raise self._error(error) from error
-
-    def _error(self, error: OSError) -> HwquantError:
-        return HwquantError(f"cannot write {self.path}: {error.strerror or error}; {_WAY}")

@@ -39,6 +39,13 @@ def staging_of(place: Path) -> Path:
     return place.with_name(f"{PREFIX}{place.name}{SUFFIX}")
 
 
+def check_name(place: Path) -> None:
+    """Raise early where a place's name leaves no room for that of its staging folder; its parent must exist."""
+    most = os.pathconf(place.parent, "PC_NAME_MAX") - len(PREFIX + SUFFIX)
+    if len(os.fsencode(place.name)) > most:
+        raise HwquantError(f"cannot write {place}: its name has more than {most} bytes; choose a shorter one")
+
+
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file; what was there stays untouched until all of the new is on the disk.
 

@@ -1,4 +1,4 @@
-"""What is read, before it is believed: ordinary files of a sane size, and strict JSON, with a digest."""
+"""What is read, before it is believed: ordinary files of a sane size, TOML, and strict JSON, with a digest."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import math
 import os
 import stat
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -107,6 +108,20 @@ def _finite(text: str) -> float:
 
 def _constant(text: str) -> Any:
     raise ValueError(f"{text} is no number")
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Read TOML.
+
+    Raises
+    ------
+    ValueError
+        The text is no TOML, is nested too deep, or holds an integer of thousands of digits.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def json_bytes(value: object) -> bytes:

@@ -45,7 +45,7 @@ _ADVICE = (
         "run_decompositions() made this of something else, export without it",
     ),
     (
-        "dynamicquantize.*|qlinear.*|convinteger|matmulinteger|(fake)?quantizeper.*",
+        r"dynamicquantize.*|qlinear.*|convinteger|matmulinteger|(\w+\.)?(fake|de)?quantize(per|affine).*",
         "give hwquant the float network from before quantization, or an ONNX model with QuantizeLinear and "
         "DequantizeLinear",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
@@ -234,8 +235,8 @@ def average_pool(axes: int) -> Callable[[AtenCall], Value]:
     return translate
 
 
-def adaptive_pool(axes: int, kind: str) -> Callable[[AtenCall], Value]:
-    """The adaptive pools, to sizes that divide the input's."""
+def adaptive_pool(axes: int, kind: Literal["mean", "max"]) -> Callable[[AtenCall], Value]:
+    """The adaptive pools, to any size."""
 
     def translate(call: AtenCall) -> Value:
         value = call.value()
@@ -244,16 +245,9 @@ def adaptive_pool(axes: int, kind: str) -> Callable[[AtenCall], Value]:
         if len(value.shape) != axes + 2:
             raise call.build.refuse(f"a tensor of shape {value.shape} does not fit a pool over {axes} axes")
         sizes, wanted = value.shape[-axes:], _pairs(call, axes, "output_size")
-        if any(item < 1 or size % item for size, item in zip(sizes, wanted)):
-            raise call.build.refuse(
-                f"adaptive pooling of {list(sizes)} to {wanted} has windows of different sizes; "
-                "choose output sizes that divide the input's"
-            )
-        kernel = [size // item for size, item in zip(sizes, wanted)]
-        found = window(kernel, kernel)
-        if kind == "mean":
-            return _as_given(call, pooling.average_pool(call.build, call.name, value, found, False))
-        return _as_given(call, operators.max_pool(call.build, call.name, value, found))
+        if min(*sizes, *wanted) < 1:
+            raise call.build.refuse(f"adaptive pooling of {list(sizes)} to {list(wanted)} has no pixels")
+        return _as_given(call, pooling.adaptive_pool(call.build, call.name, value, wanted, kind))
 
     return translate
 

@@ -219,7 +219,8 @@ def _with_output_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 def without_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model for shape inference: nodes have names, by which its errors call them, and no shapes.
 
-    Declared shapes of what is computed can be stale (the batch changed by hand): they are inferred anew.
+    Declared shapes of what is computed can be stale (the batch changed by hand): they are inferred anew. Those of
+    constants stay, as onnx takes a constant that is declared without a shape for one that it does not know.
     """
     copied = _copy(model)
     copied.ir_version = max(copied.ir_version, 4)  # before it only inputs are initialized
@@ -233,7 +234,9 @@ def without_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
             copied.graph.initializer[-1].name = node.output[0]
         else:
             copied.graph.node.append(node)
-    for item in (*copied.graph.output, *copied.graph.value_info):
+    constants = {item.name for item in copied.graph.initializer}
+    inner = [item for item in copied.graph.value_info if item.name not in constants]
+    for item in (*copied.graph.output, *inner):
         if item.type.HasField("tensor_type"):
             item.type.tensor_type.ClearField("shape")
     return copied

@@ -6,7 +6,7 @@ Every function takes the builder, a name for the node, and values, as those of `
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from hwquant.frontends import elementwise, rearrange
 from hwquant.frontends.builder import Builder
+from hwquant.frontends.found_copies import MOST
 from hwquant.frontends.operators import conv_1x1, linear, max_pool, pooled, windowed
 from hwquant.frontends.values import Value, each_once, layout
 from hwquant.graph import AveragePool, Conv, MaxPool
@@ -23,7 +24,7 @@ Reduction = Literal["mean", "sum", "max", "min"]
 
 
 class _Run(NamedTuple):
-    """Positions of a window along an axis that see equally many pixels, and these pixels.
+    """Positions of a window along an axis that see equally many pixels, and are at equal distances.
 
     Attributes
     ----------
@@ -31,11 +32,17 @@ class _Run(NamedTuple):
         The pixels from the first that the first position sees to the last that the last one sees.
     kernel : int
         Pixels that each position sees.
+    stride : int
+        Pixels from a position to the next; 0 where all see the same.
+    positions : int
+        How many they are.
     """
 
     start: int
     stop: int
     kernel: int
+    stride: int
+    positions: int
 
 
 def average_pool(build: Builder, name: str, value: Value, window: Window, count_include_pad: bool) -> Value:
@@ -74,18 +81,83 @@ def _without_padding(build: Builder, name: str, value: Value, window: Window) ->
     )
     if min(run.kernel for run in (*rows, *columns)) < 1:
         raise build.refuse("one of its windows covers only padding; give it less padding")
+    return _in_runs(
+        build,
+        name,
+        value,
+        (rows, columns),
+        lambda part, own: average_pool(build, name, part, own, False),
+    )
+
+
+def adaptive_pool(
+    build: Builder, name: str, value: Value, wanted: Sequence[int], kind: Literal["mean", "max"]
+) -> Value:
+    """Take the mean or maximum over windows of (N, C, H, W) or (N, C, L) that the wanted output size gives.
+
+    Of ``n`` positions over ``l`` pixels, position ``i`` sees those from ``floor(i l / n)`` to ``ceil((i + 1) l / n)``.
+    """
+
+    def pool(part: Value, window: Window) -> Value:
+        if kind == "mean":
+            return average_pool(build, name, part, window, False)
+        return max_pool(build, name, part, window)
+
+    sizes = layout(value.shape[1:])[1:]
+    rows, columns = (_adaptive_runs(*axis) for axis in zip(sizes, (1, *wanted)[-2:]))
+    if len(rows) * len(columns) > MOST:
+        raise build.refuse(
+            f"adaptive pooling of {list(value.shape[2:])} to {list(wanted)} has {len(rows) * len(columns)} kinds of "
+            f"windows, more than {MOST}; choose output sizes that divide the input's"
+        )
+    return _in_runs(build, name, value, (rows, columns), pool)
+
+
+def _in_runs(
+    build: Builder,
+    name: str,
+    value: Value,
+    runs: tuple[Sequence[_Run], Sequence[_Run]],
+    pool: Callable[[Value, Window], Value],
+) -> Value:
+    """Pool (N, C, H, W) or (N, C, L) by runs of rows and columns: each pair is a pool of its own, without padding."""
     image = len(value.shape) == 4
     lines = []
-    for row in rows:
+    for row in runs[0]:
         line = []
-        for column in columns:
+        for column in runs[1]:
             across = slice(column.start, column.stop)
             place = (slice(None), slice(None), *([slice(row.start, row.stop)] if image else []), across)
             part = rearrange.view(build, value, lambda array, place=place: array[place])  # type: ignore[misc]
-            own = Window((row.kernel, column.kernel), window.stride)
-            line.append(average_pool(build, name, part, own, False))
+            own = Window((row.kernel, column.kernel), (row.stride or 1, column.stride or 1))
+            line.append(_repeated(build, pool(part, own), row, column))
         lines.append(rearrange.concat(build, name, line, -1))
     return rearrange.concat(build, name, lines, 2 if image else -1)
+
+
+def _repeated(build: Builder, value: Value, row: _Run, column: _Run) -> Value:
+    """Repeat the one row, or column, of positions that all see the same pixels."""
+    for axis, run in ((-2, row), (-1, column)):
+        if run.stride == 0:
+            value = rearrange.view(
+                build,
+                value,
+                lambda array, axis=axis, run=run: array.repeat(run.positions, axis),  # type: ignore[misc]
+            )
+    return value
+
+
+def _adaptive_runs(length: int, count: int) -> list[_Run]:
+    """Divide the positions of an adaptive pool along an axis of ``length`` pixels."""
+    runs: list[_Run] = []
+    for position in range(count):
+        start, stop = position * length // count, -(-(position + 1) * length // count)
+        last = runs[-1] if runs else None
+        if last and last.kernel == stop - start and (last.positions == 1 or last.stride == stop - last.stop):
+            runs[-1] = last._replace(stop=stop, stride=stop - last.stop, positions=last.positions + 1)
+        else:
+            runs.append(_Run(start, stop, stop - start, stop - start, 1))
+    return runs
 
 
 def _runs(length: int, kernel: int, stride: int, before: int, count: int) -> list[_Run]:
@@ -96,9 +168,9 @@ def _runs(length: int, kernel: int, stride: int, before: int, count: int) -> lis
         stop = min(length, position * stride - before + kernel)
         last = runs[-1] if runs else None
         if last and stop - start == last.kernel and stop == last.stop + stride:
-            runs[-1] = last._replace(stop=stop)
+            runs[-1] = last._replace(stop=stop, positions=last.positions + 1)
         else:
-            runs.append(_Run(start, stop, stop - start))
+            runs.append(_Run(start, stop, stop - start, stride, 1))
     return runs
 
 

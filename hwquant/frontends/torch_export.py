@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ def export(module: torch.nn.Module, example_input: Any) -> torch.export.Exported
     if not isinstance(module, torch.nn.Module):
         raise HwquantError(f"a torch.nn.Module is wanted, this is a {type(module).__name__}")
     example = example_of(example_input)
-    with in_evaluation_mode(module):
+    with in_evaluation_mode(module), quiet("torch._subclasses.fake_tensor", logging.CRITICAL):
         try:
             return torch.export.export(module, example, strict=False)
         except Exception as error:  # torch.export and the module's own code raise anything
@@ -62,6 +63,18 @@ def example_of(example_input: Any) -> tuple[torch.Tensor, ...]:
 
     inputs = example_input if isinstance(example_input, tuple | list) else (example_input,)
     return tuple(_tensor(torch, item) for item in inputs)
+
+
+@contextlib.contextmanager
+def quiet(logger: str, level: int) -> Iterator[None]:
+    """Do something without what a logger of torch says below a level: tracebacks of errors that are raised as well."""
+    chosen = logging.getLogger(logger)
+    before = chosen.level
+    chosen.setLevel(level)
+    try:
+        yield
+    finally:
+        chosen.setLevel(before)
 
 
 @contextlib.contextmanager

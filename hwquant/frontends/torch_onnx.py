@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwquant.errors import Unsupported
+from hwquant.frontends.torch_export import quiet
 from hwquant.packages import check_version
 
 if TYPE_CHECKING:
@@ -106,15 +107,13 @@ def _differences(
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
     """Do something without what an exporter says of its own workings."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+    with (
+        quiet("torch.onnx", logging.ERROR),
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def further(refusal: Unsupported, why: str) -> Unsupported:

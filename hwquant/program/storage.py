@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ from hwquant.program.layers import Destination
 from hwquant.program.layout import Placement, WindowPacking
 from hwquant.program.program import LayerInfo, Part, Program
 from hwquant.program.raw_inputs import RawInput
+
+Item = TypeVar("Item", LayerInfo, Placement, Part)
 
 KIND = "program"
 VERSION = 8
@@ -146,7 +148,7 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
         tensors={item.name: item for item in tensors},
         tables=tables,
         batch=_batch(meta.get("batch", 1)),
-        parts={name: Part(**item) for name, item in meta.get("parts", {}).items()},
+        parts={name: _checked(Part(**item)) for name, item in meta.get("parts", {}).items()},
         memory=_memory(meta, config),
     )
 
@@ -186,14 +188,36 @@ def _layer(item: Mapping[str, Any]) -> LayerInfo:
             item["into"]["grid"][key] for key in ("start", "step", "size")
         )
         into = Destination(item["into"]["tensor"], Grid((y, x), (down, right), (rows, columns)))
-    return LayerInfo(**{**item, "covers": tuple(item["covers"]), "into": into})
+    return _checked(LayerInfo(**{**item, "covers": tuple(item["covers"]), "into": into}))
 
 
 def _placement(item: Mapping[str, Any]) -> Placement:
     packing = item["packing"]
     if packing is not None:
         packing = WindowPacking.from_json(packing)
-    return Placement(**{**item, "shape": tuple(item["shape"]), "packing": packing})
+    place = _checked(Placement(**{**item, "shape": tuple(item["shape"]), "packing": packing}))
+    if (
+        len(place.shape) != 3
+        or place.lanes < 1
+        or any(type(size) is not int or size < 1 for size in place.shape)
+    ):
+        raise HwquantError(
+            f"its tensor {place.name!r} has the shape {place.shape}, {place.lanes} channels in a word"
+        )
+    return place
+
+
+_KINDS = {"int": (int,), "str": (str,), "int | None": (int, type(None))}
+"""What a field of a dataclass may be, by its annotation."""
+
+
+def _checked(item: Item) -> Item:
+    """Raise where a number or a text of a dataclass is something else."""
+    for field in dataclasses.fields(item):
+        value = getattr(item, field.name)
+        if type(value) not in _KINDS.get(str(field.type), (type(value),)):
+            raise HwquantError(f"the {field.name} of its {type(item).__name__} is {value!r:.60}")
+    return item
 
 
 def _pack(words: Sequence[int]) -> NDArray[np.uint8]:

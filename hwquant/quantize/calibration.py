@@ -20,6 +20,7 @@ from hwquant.host import before
 from hwquant.progress import Progress
 from hwquant.quantize.plans import TermPlan
 from hwquant.states import completed
+from hwquant.validate import LARGEST_SCALE, SMALLEST_SCALE
 
 Array = NDArray[np.float64]
 Data = Mapping[str, NDArray[Any]]
@@ -95,7 +96,7 @@ def check_data(graph: Graph, x: NDArray[Any] | Data) -> dict[str, NDArray[Any]]:
     Raises
     ------
     HwquantError
-        Arrays are missing, of the wrong shape, empty, or not finite.
+        Arrays are missing, of the wrong shape, empty, not finite, or far too large or small.
     """
     x = completed(graph, before(graph, x), lambda one: floating.outputs(graph, one))
     if not isinstance(x, Mapping):
@@ -122,10 +123,20 @@ def check_data(graph: Graph, x: NDArray[Any] | Data) -> dict[str, NDArray[Any]]:
             raise HwquantError(
                 f"calibration data for {item.name!r} hold a NaN or an infinity; remove these samples"
             )
+        if (peak := _peak(array)) and not SMALLEST_SCALE <= peak <= LARGEST_SCALE:
+            raise HwquantError(
+                f"calibration data for {item.name!r} have magnitudes up to {peak:.2g}; give them as the network was "
+                f"trained with, from {SMALLEST_SCALE:.2g} to {LARGEST_SCALE:.2g}"
+            )
         data[item.name] = array
     if len({len(array) for array in data.values()}) > 1:
         raise HwquantError("the calibration data of the inputs differ in the number of samples")
     return data
+
+
+def _peak(array: NDArray[Any]) -> float:
+    """The largest magnitude in an array."""
+    return max(float(array.max()), -float(array.min()))
 
 
 def batches(graph: Graph, data: Data, names: Collection[str]) -> Iterator[dict[str, Array]]:
@@ -174,7 +185,7 @@ def take_statistics(
     Raises
     ------
     HwquantError
-        A tensor is infinite or NaN.
+        A tensor is infinite, NaN or far too large.
     """
     first = {name: _Moments() for name in names}
     done = 0
@@ -182,6 +193,11 @@ def take_statistics(
         for name, x in batch.items():
             if not np.isfinite(x).all():
                 raise HwquantError(f"tensor {name!r} becomes infinite or NaN on the calibration data")
+            if (peak := _peak(x)) > LARGEST_SCALE:
+                raise HwquantError(
+                    f"tensor {name!r} has magnitudes up to {peak:.2g} on the calibration data, beyond "
+                    f"{LARGEST_SCALE:.2g}; give data, or train a network, of smaller numbers"
+                )
             first[name].add(x)
         done += len(x)
         if progress:

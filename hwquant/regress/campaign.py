@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from hwquant.boards.fields import Field, anything, check, integer, shown, text
 from hwquant.errors import HwquantError
-from hwquant.files import read_bytes
+from hwquant.files import parse_toml, read_bytes
 from hwquant.program.external import ExternalMemory
 from hwquant.program.limits import EXTERNAL_BITS
 from hwquant.program.sides import array_name, parse_array
@@ -210,8 +209,8 @@ def load_campaign(path: Path) -> Campaign:
         It cannot be read, or a value in it is wrong; names the key and what it must be.
     """
     try:
-        found = tomllib.loads(read_bytes(path).decode())
-    except (ValueError, RecursionError) as error:  # an integer of thousands of digits, too
+        found = parse_toml(read_bytes(path).decode())
+    except ValueError as error:
         raise HwquantError(f"{path} is no TOML file: {error}") from error
     given = check(found, FIELDS, str(path))
     defaults = {

@@ -112,7 +112,9 @@ def test_a_value_is_checked_as_on_the_command_line(read, text, message):
     assert message in read(text)
 
 
-@pytest.mark.parametrize("content", [b"[quantize", b"\xff\xfe", b"a = " + b"[" * 100_000])
+@pytest.mark.parametrize(
+    "content", [b"[quantize", b"\xff\xfe", b"a = " + b"[" * 100_000, b"a = " + b"9" * 5000]
+)
 def test_what_is_no_toml_is_refused(tmp_path, content):
     file = tmp_path / "options.toml"
     file.write_bytes(content)

@@ -304,6 +304,31 @@ def test_a_signal_ends_with_one_line_and_one_object(tmp_path, number, status, me
     assert json.loads(out) == {"error": {"kind": "interrupted", "message": message}}
 
 
+EARLY = """
+import os, signal, sys
+from importlib import import_module
+from hwquant import cli
+def interrupted(name):
+    os.kill(os.getpid(), signal.{number})
+    return import_module(name)
+cli.import_module = interrupted
+cli.main(["boards", "--json"])
+"""
+"""A command that gets a signal while its module is imported."""
+
+
+@pytest.mark.parametrize(("number", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_before_the_command_runs_ends_with_one_line_too(number, status):
+    run = subprocess.run(
+        [sys.executable, "-c", EARLY.format(number=number)],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert (run.returncode, run.stderr.count("\n")) == (status, 1)
+    assert json.loads(run.stdout)["error"]["kind"] == "interrupted"
+
+
 def test_signals_are_handled_as_before_when_the_command_has_ended(hwquant):
     before = signal.getsignal(signal.SIGTERM)
     hwquant("inspect", "missing")

@@ -68,6 +68,7 @@ def test_nothing_else_is_written_into_a_build(hwquant, network, model, digits_bu
 def test_what_cannot_be_written_is_refused_before_the_inputs_are_read(hwquant, tmp_path, monkeypatch):
     given = ["quantize", "none.onnx", "-c", "none.npz", "-o"]
     hwquant(*given, tmp_path / "no" / "n.hwq").fails("does not exist")
+    hwquant(*given, tmp_path / f"{'n' * 251}.hwq").fails("its name has more than 246 bytes")
     monkeypatch.setattr("os.access", lambda path, mode: str(path) != str(tmp_path))
     hwquant(*given, tmp_path / "n.hwq").fails(f"cannot write into {tmp_path}: it is not writable")
 

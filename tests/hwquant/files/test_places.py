@@ -8,7 +8,17 @@ import pytest
 from hwquant_testing.faults import NEEDS_SPACE, dies_at, failing
 
 from hwquant.errors import Busy, HwquantError
-from hwquant.files import alone, keeping, make_folder, places, recover, replacing, update_bytes, write_bytes
+from hwquant.files import (
+    alone,
+    check_name,
+    keeping,
+    make_folder,
+    places,
+    recover,
+    replacing,
+    update_bytes,
+    write_bytes,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 MOST_CALLS = 60
@@ -243,6 +253,14 @@ def test_a_pipe_and_a_folder_are_no_places_for_a_file(tmp_path):
     with pytest.raises(HwquantError, match="Is a directory"):
         write_bytes(tmp_path, b"")
     assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_a_name_may_be_as_long_as_there_is_room_for_its_staging_folder(tmp_path):
+    longest = tmp_path / ("ü" * 123)
+    check_name(longest)
+    write_bytes(longest, b"")
+    with pytest.raises(HwquantError, match="its name has more than 246 bytes; choose a shorter one"):
+        check_name(tmp_path / ("ü" * 123 + "n"))
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "with something in it"])

@@ -16,6 +16,7 @@ from hwquant.frontends.onnx_operators import OPERATORS as ONNX
         (("GatherElements", "ScatterND", "topk"), "must be fixed"),
         (("Where", "gt", "le", "logical_and"), "choices are computed between functions of one tensor"),
         (("DynamicQuantizeLinear", "quantize_per_tensor", "QLinearWhere"), "before quantization"),
+        (("quantized_decomposed.dequantize_per_channel", "torchao.quantize_affine"), "before quantization"),
         (("embedding",), "table lookup"),
     ],
 )

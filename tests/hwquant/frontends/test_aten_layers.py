@@ -185,8 +185,29 @@ def test_adaptive_pooling_that_divides_evenly(check_torch):
         nn.Sequential(nn.AdaptiveAvgPool2d((2, None)), nn.AdaptiveMaxPool2d(2)), (2, 6, 4), decomposed=False
     )
     assert [node.window.kernel for node in graph.nodes] == [(3, 1), (1, 2)]
-    with pytest.raises(HwquantError, match=r"adaptive pooling of \[7, 7\] to \[3, 3\]"):
-        from_torch(nn.AdaptiveAvgPool2d(3), torch.zeros(1, 1, 7, 7))
+
+
+@pytest.mark.parametrize(
+    ("size", "pool", "pools"),
+    [
+        ((7, 13), nn.AdaptiveAvgPool2d((3, 6)), 1),  # windows that overlap, all alike
+        ((1, 1), nn.AdaptiveAvgPool2d(6), 0),  # what AlexNet does with small pictures: pixels repeated
+        ((2, 3), nn.AdaptiveAvgPool2d((7, 2)), 3),  # windows of one row and of two
+        ((10, 5), nn.AdaptiveMaxPool2d((4, 3)), 6),
+    ],
+)
+def test_adaptive_pooling_that_does_not_divide_evenly(check_torch, size, pool, pools):
+    graph = check_torch(nn.Sequential(nn.Conv2d(2, 3, 1), pool), (2, *size), decomposed=False)
+    assert sum(isinstance(node, AveragePool | MaxPool) for node in graph.nodes) == pools
+
+
+def test_adaptive_pooling_of_sequences(check_torch):
+    check_torch(nn.Sequential(nn.AdaptiveAvgPool1d(5), nn.AdaptiveMaxPool1d(3)), (2, 7), decomposed=False)
+
+
+def test_adaptive_pooling_into_too_many_kinds_of_windows_is_refused():
+    with pytest.raises(HwquantError, match=r"adaptive pooling of \[100, 100\] to \[37, 37\]"):
+        from_torch(nn.AdaptiveMaxPool2d(37), torch.zeros(1, 1, 100, 100))
 
 
 def test_a_linear_layer_over_a_sequence_is_a_pointwise_convolution(check_torch):

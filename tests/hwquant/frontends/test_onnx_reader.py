@@ -329,3 +329,20 @@ def test_an_input_that_is_an_output_is_a_network_without_nodes(build_onnx, check
         build_onnx([make_node("Mul", ["x", "two"], ["y"])], {"x": (3, 2)}, {"two": np.float32(2)})
     )
     assert graph.nodes == ()
+
+
+def test_constants_whose_types_are_declared_decide_shapes(build_onnx, check_onnx):
+    """As onnxruntime writes a model before it quantizes it: axes and steps are one constant."""
+    places = {"first": np.array([1]), "last": np.array([3]), "one": np.array([1])}
+    nodes = [
+        make_node("Conv", ["x", "w"], ["a"]),
+        make_node("Slice", ["a", "first", "last", "one", "one"], ["b"]),
+        make_node("GlobalAveragePool", ["b"], ["c"]),
+        make_node("Flatten", ["c"], ["d"]),
+        make_node("Gemm", ["d", "v"], ["y"]),
+    ]
+    model = build_onnx(nodes, {"x": (2, 5, 5)}, W | places | {"v": np.ones((2, 3))})
+    model.graph.value_info.extend(
+        helper.make_tensor_value_info(name, TensorProto.INT64, [1]) for name in places
+    )
+    check_onnx(model)

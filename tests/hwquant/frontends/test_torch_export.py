@@ -81,6 +81,16 @@ def test_a_module_that_cannot_be_traced_is_left_as_it_was():
     assert net.training
 
 
+def test_a_module_whose_shapes_do_not_fit_leaves_no_traceback_of_torch_in_the_log(caplog):
+    class Misfit(nn.Module):
+        def forward(self, x):
+            return x + torch.zeros(3)
+
+    with pytest.raises(HwquantError, match=r"torch.export cannot trace Misfit: "):
+        from_torch(Misfit(), torch.zeros(1, 2))
+    assert not [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")]
+
+
 def test_the_example_may_be_an_array():
     graph = from_torch(nn.Sequential(nn.Linear(3, 2), nn.ReLU()), np.zeros((1, 3)))
     assert [type(node) for node in graph.nodes] == [Conv, Clip]

@@ -109,6 +109,10 @@ def test_another_kind_of_file_is_refused(digits_qgraph, tmp_path):
             "instructions are int64",
         ),
         (lambda meta, arrays: arrays.update(bias=arrays["bias"].astype(np.float64)), "its bias are float64"),
+        (lambda meta, arrays: meta["tensors"][0].update(lanes={}), r"the lanes of its Placement is \{\}"),
+        (lambda meta, arrays: meta["outputs"][0].update(lanes=0), "0 channels in a word"),
+        (lambda meta, arrays: meta["tensors"][0].update(shape=[1, 2]), r"the shape \(1, 2\)"),
+        (lambda meta, arrays: meta["layers"][0].update(macs=None), "the macs of its LayerInfo is None"),
     ],
 )
 def test_a_file_made_by_hand_must_hold_a_program(saved, change, message):

@@ -56,6 +56,8 @@ def test_a_constant_channel_has_no_variance(build):
     [
         (np.full((2, 3, 8, 8), np.nan), "'x' hold a NaN or an infinity"),
         (np.full((2, 3, 8, 8), np.inf), "'x' hold a NaN or an infinity"),
+        (np.full((2, 3, 8, 8), -1e238), r"'x' have magnitudes up to 1e\+238"),
+        (np.full((2, 3, 8, 8), 1e-320), "'x' have magnitudes up to 1e-320"),
         (np.zeros((2, 3, 8, 9)), r"'x' must have the shape \(N, 3, 8, 8\)"),
         (np.zeros((0, 3, 8, 8)), "at least one sample"),
         (np.zeros((2, 3, 8, 8), complex), "must be real numbers, not complex128"),
@@ -89,3 +91,5 @@ def test_a_network_that_overflows_is_refused():
     )
     with np.errstate(over="ignore"), pytest.raises(HwquantError, match="'c' becomes infinite or NaN"):
         observe(graph, {"x": np.full((1, 1, 1, 1), 1e9)}, ["x", "c"])
+    with pytest.raises(HwquantError, match=r"'c' has magnitudes up to 1e\+200"):
+        observe(graph, {"x": np.full((1, 1, 1, 1), 1e-108)}, ["c"])

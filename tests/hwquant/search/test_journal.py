@@ -178,7 +178,7 @@ def test_a_full_disk_leaves_whole_lines(path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with (
         Journal(path, IDENTITY, 2, resume=True) as journal,
-        pytest.raises(HwquantError, match="No space left"),
+        pytest.raises(HwquantError, match="No space left on device; free some space"),
     ):
         journal.add((8, 8), OUTCOMES[8, 4])
     assert path.read_bytes() == before
