@@ -16,6 +16,7 @@ from hwquant.errors import HwquantError
 from hwquant.files import read_bytes
 from hwquant.program.external import ExternalMemory
 from hwquant.program.limits import EXTERNAL_BITS
+from hwquant.printable import printable
 from hwquant.program.sides import array_name, parse_array
 from hwquant.qgraph import IntArray, QGraph
 from hwquant.random_networks import random_case, random_inputs
@@ -129,7 +130,7 @@ class Campaign:
         # Those of an integer network are its own.
         bits = f"{point['bits']}bit" if _floats(table) else "ownbits"
         return Case(
-            name=(
+            name=printable(
                 f"{name}-{point['arrays']}-{bits}-{point['offsets']}-{point['buses']}"
                 f"-{point['memories']}-{point['simulators']}-{point['stalls']}-pause{point['pauses']}-seed{seed}"
             ),
