@@ -64,3 +64,12 @@ def test_all_claims_of_a_core_are_built(network, part):
         harness = Harness()
         claim.build(harness)
         assert harness.rtlil()
+
+
+def test_the_maximum_of_each_of_several_arrays_is_proven():
+    net = Net(x=(2, 8, 8))
+    net.conv("x", 2, bits=2)
+    program = compile_network(net.build(), (2, 2, 2))
+    assert program.config.arrays == 2
+    (claim,) = (claim for claim in core_claims(program, "none") if claim.name.startswith("Collector"))
+    proven(claim)
