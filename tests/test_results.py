@@ -41,7 +41,9 @@ def test_the_errors_of_the_resource_model_are_those_where_it_was_not_fitted():
     families = ("ecp5", "ice40", "gowin", "xilinx7")
     errors = [[record[family][resource] for family in families] for resource in ("lut", "ff")]
     expected = [[f"{item['median']:.1%} / {item['worst']:.1%}" for item in row] for row in errors]
-    written = [[cell.replace(" %", "%") for cell in row[1:]] for row in table("results.md", "The resource model")]
+    written = [
+        [cell.replace(" %", "%") for cell in row[1:]] for row in table("results.md", "The resource model")
+    ]
     assert written == expected
 
 

@@ -14,9 +14,9 @@ import numpy as np
 from hwquant.boards.fields import Field, anything, check, integer, shown, text
 from hwquant.errors import HwquantError
 from hwquant.files import read_bytes
+from hwquant.printable import printable
 from hwquant.program.external import ExternalMemory
 from hwquant.program.limits import EXTERNAL_BITS
-from hwquant.printable import printable
 from hwquant.program.sides import array_name, parse_array
 from hwquant.qgraph import IntArray, QGraph
 from hwquant.random_networks import random_case, random_inputs

@@ -49,6 +49,8 @@ def test_where_no_8_bit_build_fits_the_reason_is_given(result):
 def test_where_none_keeps_to_a_limit_it_is_named(result, min_fps, float_accuracy, ways):
     options = replace(result.options, min_fps=min_fps)
     wanted = replace(result, options=options, float_accuracy=float_accuracy)
-    with pytest.raises(DoesNotFit, match=rf"loses \d+\.\d\d points at [\d,]+ inferences a second; {ways}") as caught:
+    with pytest.raises(
+        DoesNotFit, match=rf"loses \d+\.\d\d points at [\d,]+ inferences a second; {ways}"
+    ) as caught:
         wanted.pick()
     assert caught.value.remedy == f"{ways}, or take a larger board"
