@@ -36,6 +36,17 @@ def test_the_boards_are_those_that_were_routed():
     assert written == expected
 
 
+def test_the_errors_of_the_resource_model_are_those_where_it_was_not_fitted():
+    record = json.loads((ROOT / "benchmarks/results/resource_model.json").read_text())["results"]["held out"]
+    families = ("ecp5", "ice40", "gowin", "xilinx7")
+    errors = [[record[family][resource] for family in families] for resource in ("lut", "ff")]
+    expected = [[f"{item['median']:.1%} / {item['worst']:.1%}" for item in row] for row in errors]
+    written = [
+        [cell.replace(" %", "%") for cell in row[1:]] for row in table("results.md", "The resource model")
+    ]
+    assert written == expected
+
+
 def test_commands_name_no_folder_of_the_machine_that_ran_them():
     for path in (ROOT / "benchmarks/results").glob("*.json"):
         command = json.loads(path.read_text())["command"]

@@ -179,10 +179,17 @@ class OptimizeResult:
         if kept:
             return min(kept, key=lambda item: _order(item, self.goal, self.options))
         nearest = min(self.candidates, key=lambda item: _distance(item, self.float_accuracy, self.options))
-        remedy = "raise --max-drop or --trials, train for more --epochs, or take a larger board"
+        missing = missed(nearest.measures, self.float_accuracy, self.options)
+        ways = {
+            "max_drop": "raise --max-drop, train for more --epochs, ",
+            "min_fps": "lower --min-fps, ",
+        }
+        remedy = "".join(way for name, way in ways.items() if missing[name])
+        remedy += "raise --trials, or take a larger board"
         raise DoesNotFit(
             f"none of {len(self.candidates)} candidates keeps to the limits on {self.board}; the nearest loses "
-            f"{-self.change(nearest):.2f} points at {nearest.measures['fps']:,.0f} inferences a second; {remedy}",
+            f"{max(0.0, -self.change(nearest)):.2f} points at {nearest.measures['fps']:,.0f} inferences a second; "
+            f"{remedy}",
             resource="constraints",
             remedy=remedy,
         )

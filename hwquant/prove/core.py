@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from hwquant.program.program import Program
 from hwquant.prove import (
@@ -12,6 +13,7 @@ from hwquant.prove import (
     loading,
     moving,
     multiplying,
+    pooling,
     products,
     registers,
     requantization,
@@ -25,7 +27,8 @@ from hwquant.rtl_templates.ternary_product import TernaryProduct
 def core_claims(program: Program, bus: str) -> tuple[Claim, ...]:
     """List the claims of a program's core.
 
-    Widths, tables, latencies and ports are the core's, but for accumulators and streams, which are small ones.
+    Widths, tables, latencies and ports are the core's, but for accumulators and streams, which are small ones. The
+    maximum is that of each array, where no table and no product is in front of it.
 
     Parameters
     ----------
@@ -56,6 +59,9 @@ def _claims(program: Program, bus: str) -> Iterator[Claim]:
     yield from accumulation.CLAIMS
     yield from streams.CLAIMS
     where = f"{config.rows}x{config.columns}"
+    if not config.tables and not config.product_bits:
+        small = replace(config, arrays=1, strip_bits=0, accumulator_depth=2)
+        yield pooling.maximum(small, f"{config.columns} columns")
     yield dispatching.dispatcher(config, where)
     yield dispatching.starts(config, where)
     yield registers.register_file(config, where)

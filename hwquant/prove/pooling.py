@@ -51,7 +51,10 @@ def maximum(config: ArrayConfig, name: str) -> Claim:
         Method.INDUCTION,
         config.drain_latency,  # no pixel takes longer
         # What the requantizers give is other claims'.
-        aside=("accumulator*", "requantize*", "address*", "bias*", "shift*", "clamp*"),
+        aside=(
+            *("accumulator*", "requantize*", "address*", "bias*", "shift*", "clamp*"),
+            *(("multiplier*",) if config.multiplier_bits else ()),
+        ),
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from hwquant.boards.fields import Field, anything, check, integer, shown, text
 from hwquant.errors import HwquantError
 from hwquant.files import parse_toml, read_bytes
+from hwquant.printable import printable
 from hwquant.program.external import ExternalMemory
 from hwquant.program.limits import EXTERNAL_BITS
 from hwquant.program.sides import array_name, parse_array
@@ -128,7 +129,7 @@ class Campaign:
         # Those of an integer network are its own.
         bits = f"{point['bits']}bit" if _floats(table) else "ownbits"
         return Case(
-            name=(
+            name=printable(
                 f"{name}-{point['arrays']}-{bits}-{point['offsets']}-{point['buses']}"
                 f"-{point['memories']}-{point['simulators']}-{point['stalls']}-pause{point['pauses']}-seed{seed}"
             ),

@@ -84,7 +84,8 @@ class Case:
     def digest(self) -> str:
         """The checksum of all that an outcome depends on."""
         values = [getattr(self, item.name) for item in fields(self) if item.name != "qgraph"]
-        return fingerprint(__version__, self.qgraph.nodes, self.qgraph.tensors, *values)
+        network = (getattr(self.qgraph, name) for name in ("inputs", "nodes", "outputs", "tensors"))
+        return fingerprint(__version__, *network, *values)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,10 @@
 
 #include "hwquant_core.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct hwquant {
     uintptr_t registers; /* address of the first register */
     const struct hwquant_network *network;
@@ -33,6 +37,10 @@ uint32_t hwquant_cycles(const struct hwquant *core);
 /* How a register is accessed, where that is not a load or a store of 32 bits. */
 uint32_t hwquant_read(uintptr_t address);
 void hwquant_write(uintptr_t address, uint32_t value);
+#endif
+
+#ifdef __cplusplus
+}
 #endif
 
 #endif

@@ -22,6 +22,10 @@
 
 #include "hwquant_core.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct hwquant_dma {
     uintptr_t registers; /* address of the core's first register */
     uintptr_t dma;       /* address of the DMA's first register */
@@ -53,6 +57,10 @@ void hwquant_invalidate(uint8_t *data, size_t bytes);
 #ifdef HWQUANT_BARRIER
 /* Complete all accesses before it, of memory and registers, before any that follows: on Arm, a DSB. */
 void hwquant_barrier(void);
+#endif
+
+#ifdef __cplusplus
+}
 #endif
 
 #endif

@@ -4,12 +4,9 @@
 #include <vector>
 
 #include "Vnet.h"
-#include "verilated.h"
-
-extern "C" {
 #include "hwquant.h"
 #include "net_network.h"
-}
+#include "verilated.h"
 
 static Vnet core_model;
 
@@ -38,8 +35,8 @@ static uint32_t access(uintptr_t address, bool write, uint32_t value) {
     return read;
 }
 
-extern "C" uint32_t hwquant_read(uintptr_t address) { return access(address, false, 0); }
-extern "C" void hwquant_write(uintptr_t address, uint32_t value) { access(address, true, value); }
+uint32_t hwquant_read(uintptr_t address) { return access(address, false, 0); }
+void hwquant_write(uintptr_t address, uint32_t value) { access(address, true, value); }
 
 // Frames come from stdin; statuses, results in hexadecimal digits, and cycles go to stdout.
 int main(int, char **arguments) {

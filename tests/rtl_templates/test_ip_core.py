@@ -13,7 +13,7 @@ from hwquant.driver.description import core_description
 from hwquant.errors import HwquantError
 from hwquant.program.compiler import compile_network
 from hwquant.program.external import ExternalMemory
-from hwquant.rtl_templates.ip_core import ALONG, BUSES, DRIVERS, core_files
+from hwquant.rtl_templates.ip_core import ALONG, BUSES, DRIVERS, IP, core_files
 
 yaml = pytest.importorskip("yaml")
 pytest.importorskip("pyosys")
@@ -140,3 +140,35 @@ def test_software_reserves_what_the_core_loads_and_stores():
 def test_an_unknown_bus_is_an_error(program):
     with pytest.raises(HwquantError, match="no bus 'pci'; choose one of axi, wishbone, stream"):
         core_files(program, "pci")
+
+
+CPP = """\
+#include "hwquant.h"
+#include "hwquant_dma.h"
+
+uint32_t hwquant_read(uintptr_t) { return 0; }
+void hwquant_write(uintptr_t, uint32_t) {}
+void hwquant_flush(const uint8_t *, size_t) {}
+void hwquant_invalidate(uint8_t *, size_t) {}
+void hwquant_barrier(void) {}
+int main() {
+    const hwquant_network network = {};
+    const hwquant core = {0, &network, 1};
+    const hwquant_dma behind = {0, 0, &network, 1};
+    return !(hwquant_infer(&core, nullptr, nullptr) == HWQUANT_OK &&
+             hwquant_dma_infer(&behind, nullptr, nullptr) == HWQUANT_TIMEOUT);
+}
+"""
+
+
+def test_a_program_in_cpp_links_both_drivers(tmp_path):
+    (tmp_path / "main.cpp").write_text(CPP)
+    hooks = [f"-DHWQUANT_{hook}" for hook in ("BUS", "CACHE", "BARRIER")]
+    strict = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-DNDEBUG", *hooks, f"-I{IP}"]
+    drivers = [str(IP / name) for name in ("hwquant.c", "hwquant_dma.c")]
+    subprocess.run(["gcc", "-std=c99", *strict, "-c", *drivers], cwd=tmp_path, check=True)
+    objects = ["hwquant.o", "hwquant_dma.o"]
+    subprocess.run(
+        ["g++", "-std=c++11", *strict, "main.cpp", *objects, "-o", "program"], cwd=tmp_path, check=True
+    )
+    subprocess.run([tmp_path / "program"], check=True)

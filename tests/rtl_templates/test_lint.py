@@ -88,6 +88,13 @@ def test_the_verilog_of_packers_is_clean(tmp_path):
     assert lint(to_verilog(SerialAccelerator(accelerator(program), 104)), tmp_path) == set()
 
 
+@pytest.mark.parametrize(("array", "groups"), [((5, 5), 7), ((2, 4, 4), 1)], ids=["taps", "arrays"])
+def test_the_verilog_of_taps_and_of_several_arrays_is_clean(tmp_path, array, groups):
+    net = Net(x=(7, 6, 9))
+    net.conv(net.conv("x", 7, (3, 3), groups=groups, padding=(1, 1, 1, 1)), 9)
+    assert lint(to_verilog(accelerator(compile_network(net.build(), array))), tmp_path) == set()
+
+
 @pytest.mark.parametrize(
     ("array", "bits", "activations"), [((4, 4), 32, 110), ((4, 4), 16, 200), ((4, 4), 128, 200)]
 )

@@ -76,4 +76,4 @@ def test_where_nothing_keeps_to_the_limits_the_front_is_shown_and_what_was_done_
     assert not (tmp_path / "net.hwq").exists()
     assert (tmp_path / "net.hwq.work" / "journal").exists()
     hwquant(*slow, "--json").fails("net.hwq.work/journal holds an earlier search; go on with it (--resume)")
-    hwquant(*slow, "--resume", "--json").fails("raise --max-drop or --trials", kind="does_not_fit")
+    hwquant(*slow, "--resume", "--json").fails("lower --min-fps", kind="does_not_fit")

@@ -22,6 +22,7 @@ def test_claims_of_a_core_have_its_parameters_and_names_of_their_own(build):
     assert len(set(names)) == len(names)
     (requantizer,) = (name for name in names if name.startswith("Requantizer"))
     assert f"sums of {config.accumulator_bits} bits" in requantizer
+    assert f"Collector: {config.columns} columns" in names
     assert any(name.startswith("WishboneAccelerator") for name in names)
     assert not any(name.startswith("AxiAccelerator") for name in names)
 

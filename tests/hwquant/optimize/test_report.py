@@ -2,6 +2,9 @@
 
 from dataclasses import replace
 
+import pytest
+
+from hwquant.errors import DoesNotFit
 from hwquant.optimize.report import comparison, describe_candidate, judge_pick, optimize_plot
 
 
@@ -34,3 +37,20 @@ def test_where_no_8_bit_build_fits_the_reason_is_given(result):
     assert comparison(alone, result.pick()) == "no 8-bit dense build to compare with: 3x3 does not fit"
     assert alone.improvement(result.pick()) is None
     assert alone.to_json()["no_baseline"] == "3x3 does not fit"
+
+
+@pytest.mark.parametrize(
+    ("min_fps", "float_accuracy", "ways"),
+    [
+        (1e12, 0.0, "lower --min-fps, raise --trials"),
+        (None, 1.1, "raise --max-drop, train for more --epochs, raise --trials"),
+    ],
+)
+def test_where_none_keeps_to_a_limit_it_is_named(result, min_fps, float_accuracy, ways):
+    options = replace(result.options, min_fps=min_fps)
+    wanted = replace(result, options=options, float_accuracy=float_accuracy)
+    with pytest.raises(
+        DoesNotFit, match=rf"loses \d+\.\d\d points at [\d,]+ inferences a second; {ways}"
+    ) as caught:
+        wanted.pick()
+    assert caught.value.remedy == f"{ways}, or take a larger board"

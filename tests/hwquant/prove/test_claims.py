@@ -64,3 +64,17 @@ def test_all_claims_of_a_core_are_built(network, part):
         harness = Harness()
         claim.build(harness)
         assert harness.rtlil()
+
+
+@pytest.mark.parametrize(
+    ("array", "multiplier"),
+    [((2, 2, 2), None), pytest.param((2, 2), 5, marks=pytest.mark.nightly)],
+    ids=["of each array", "with multipliers"],
+)
+def test_the_maximum_of_a_core_is_proven(array, multiplier):
+    net = Net(x=(2, 8, 8))
+    net.conv("x", 2, bits=2, multiplier=multiplier)
+    program = compile_network(net.build(), array)
+    assert (program.config.arrays, program.config.multiplier_bits > 0) == (len(array) - 1, bool(multiplier))
+    (claim,) = (claim for claim in core_claims(program, "none") if claim.name.startswith("Collector"))
+    proven(claim)

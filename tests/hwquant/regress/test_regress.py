@@ -115,6 +115,20 @@ def test_an_integer_network_has_its_own_bits(file, digits_qgraph):
     assert [case.name.split("-")[2] for case in load_campaign(file).cases()] == ["ownbits", "4bit", "8bit"]
 
 
+def test_what_a_terminal_would_act_on_is_written_out_in_names(file, digits_qgraph):
+    """The name that is printed is the one that ``--only`` takes."""
+    hwq.save(digits_qgraph, file.with_name("a\x1b[2J\u202e.hwq"))
+    file.write_text('arrays = ["8x8"]\nnetworks = [{ file = "a\\u001b[2J\\u202e.hwq" }]\n')
+    [case] = load_campaign(file).cases()
+    assert case.name.startswith(r"a\x1b[2J\u202e-8x8-")
+
+
+def test_an_outcome_is_of_what_comes_out(cases):
+    network = cases[0].qgraph
+    other = replace(network.outputs[0], name="other")
+    assert replace(cases[0], qgraph=replace(network, outputs=(other,))).digest != cases[0].digest
+
+
 def test_each_bus_goes_with_the_memories_that_it_has_a_port_for(file):
     axes = 'buses = ["stream", "axi", "wishbone"]\nmemories = ["none", "axi64"]\n'
     file.write_text(f'arrays = ["2x2"]\n{axes}networks = [{{random = 1}}]')
