@@ -28,12 +28,13 @@ from hwquant.errors import Damaged, HwquantError
 from hwquant.program.batch import LARGEST
 from hwquant.program.config import ArrayConfig
 from hwquant.program.external import ExternalMemory
+from hwquant.program.isa import Opcode
 from hwquant.program.layers import Destination
 from hwquant.program.layout import Placement, WindowPacking
 from hwquant.program.program import LayerInfo, Part, Program
 from hwquant.program.raw_inputs import RawInput
 
-Item = TypeVar("Item", LayerInfo, Placement, Part)
+Item = TypeVar("Item", LayerInfo, Placement, Part, WindowPacking)
 
 KIND = "program"
 VERSION = 8
@@ -112,6 +113,7 @@ def load(path: str | os.PathLike[str]) -> Program:
         # Decodes every word, so that a file made by hand fails here and not in the middle of a simulation.
         if program.checksum != meta["program"]["checksum"] or not program.instructions:
             raise HwquantError("its images do not have the checksum that it names")
+        _check_counts(program)
     except KeyError as error:
         message = f"{path} holds no valid program: {error} is missing; compile it again"
         raise Damaged(message, path=str(path)) from error
@@ -132,6 +134,8 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
     inputs = tuple(_placement(item) for item in meta["inputs"])
     if config.raw_inputs and config.raw_inputs != tuple(RawInput.of(item) for item in inputs):
         raise HwquantError("its packer is not for its inputs")
+    if not isinstance(meta["name"], str):
+        raise HwquantError(f"its name is {meta['name']!r:.60}")
     layers = [_layer(item) for item in meta["layers"]]
     tensors = [_placement(item) for item in meta["tensors"]]
     return Program(
@@ -151,6 +155,21 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
         parts={name: _checked(Part(**item)) for name, item in meta.get("parts", {}).items()},
         memory=_memory(meta, config),
     )
+
+
+def _check_counts(program: Program) -> None:
+    """Raise unless the instructions have as many layers, and words of frames, as the program says."""
+    counts = {Opcode.TILE: 0, Opcode.INPUT: 0, Opcode.OUTPUT: 0}
+    for item in program.instructions:
+        if item.opcode in counts:
+            counts[item.opcode] += item.values["layer" if item.opcode is Opcode.TILE else "count"]
+    beats, words = program.frame_words
+    said = {Opcode.TILE: ("layers", len(program.layers)), Opcode.OUTPUT: ("words of outputs", words)}
+    if not program.config.raw_inputs:  # beats of those are compared with what the packer is for
+        said[Opcode.INPUT] = ("words of inputs", beats)
+    for opcode, (what, count) in said.items():
+        if counts[opcode] != count:
+            raise HwquantError(f"it names {count} {what}, and its instructions have {counts[opcode]}")
 
 
 def _memory(meta: Mapping[str, Any], config: ArrayConfig) -> ExternalMemory | None:
@@ -188,13 +207,16 @@ def _layer(item: Mapping[str, Any]) -> LayerInfo:
             item["into"]["grid"][key] for key in ("start", "step", "size")
         )
         into = Destination(item["into"]["tensor"], Grid((y, x), (down, right), (rows, columns)))
-    return _checked(LayerInfo(**{**item, "covers": tuple(item["covers"]), "into": into}))
+    covers = tuple(item["covers"])
+    if not all(isinstance(name, str) for name in covers):
+        raise HwquantError(f"its layer {item['name']!r:.60} covers {covers!r:.60}, which are no names")
+    return _checked(LayerInfo(**{**item, "covers": covers, "into": into}))
 
 
 def _placement(item: Mapping[str, Any]) -> Placement:
     packing = item["packing"]
     if packing is not None:
-        packing = WindowPacking.from_json(packing)
+        packing = _checked(WindowPacking.from_json(packing))
     place = _checked(Placement(**{**item, "shape": tuple(item["shape"]), "packing": packing}))
     if (
         len(place.shape) != 3

@@ -113,6 +113,17 @@ def test_another_kind_of_file_is_refused(digits_qgraph, tmp_path):
         (lambda meta, arrays: meta["outputs"][0].update(lanes=0), "0 channels in a word"),
         (lambda meta, arrays: meta["tensors"][0].update(shape=[1, 2]), r"the shape \(1, 2\)"),
         (lambda meta, arrays: meta["layers"][0].update(macs=None), "the macs of its LayerInfo is None"),
+        (lambda meta, arrays: meta["layers"][0].update(covers=[3]), r"covers \(3,\), which are no names"),
+        (lambda meta, arrays: meta.update(name=None), "its name is None"),
+        (lambda meta, arrays: meta["layers"].pop(), r"it names \d+ layers, and its instructions have \d+"),
+        (lambda meta, arrays: meta["layers"].append(meta["layers"][0]), r"it names \d+ layers"),
+        (lambda meta, arrays: meta["outputs"].pop(), "it names 0 words of outputs"),
+        (
+            lambda meta, arrays: meta["inputs"][0].update(
+                packing={**meta["config"]["raw_inputs"][0]["packing"], "stride": "1"}
+            ),
+            "the stride of its WindowPacking is '1'",
+        ),
     ],
 )
 def test_a_file_made_by_hand_must_hold_a_program(saved, change, message):
@@ -121,6 +132,20 @@ def test_a_file_made_by_hand_must_hold_a_program(saved, change, message):
     container.write(saved, storage.KIND, storage.VERSION, meta, arrays)
     with pytest.raises(HwquantError, match=rf"holds no valid program: .*({message})"):
         storage.load(saved)
+
+
+@pytest.mark.parametrize("change", [list.pop, lambda inputs: inputs.append(inputs[0])])
+def test_the_instructions_must_receive_what_the_inputs_are(tmp_path, change):
+    path = tmp_path / "words.hwp"
+    storage.save(
+        compile_network(random_qgraph(np.random.default_rng(2), Features(layers=(1, 2))), (4, 4)), path
+    )
+    meta, arrays = container.read(path, storage.KIND, storage.VERSION)
+    assert not meta["program"]["config"].get("raw_inputs")
+    change(meta["program"]["inputs"])
+    container.write(path, storage.KIND, storage.VERSION, meta, arrays)
+    with pytest.raises(Damaged, match=r"it names \d+ words of inputs, and its instructions have \d+"):
+        storage.load(path)
 
 
 def test_external_memory_is_in_the_file_and_only_that_raises_the_version(tmp_path):
