@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from hwquant import container
@@ -60,7 +61,7 @@ class Store:
                 if isinstance(node, Conv)
                 for part, array in (("weight", node.weight), ("bias", node.bias))
             }
-            container.write(self._path(self._folder, name), KIND, VERSION, {"of": self._of}, arrays)
+            container.write(self._path(self._folder, name), KIND, VERSION, {"of": self._of(name)}, arrays)
 
     def get(self, name: str) -> Graph | None:
         """Look a network up; None where it is not known, or of something else."""
@@ -71,11 +72,10 @@ class Store:
         except Damaged:
             return None
         of: Any = meta.get("of")
-        return _with_weights(self._graph, arrays) if of == self._of else None
+        return _with_weights(self._graph, arrays) if of == self._of(name) else None
 
-    @property
-    def _of(self) -> dict[str, str]:
-        return {"owner": self._owner}
+    def _of(self, name: str) -> dict[str, str]:
+        return {"owner": self._owner, "name": name}
 
     def _path(self, folder: Path, name: str) -> Path:
         return folder / f"{name}.pruned"
@@ -89,7 +89,12 @@ def _with_weights(graph: Graph, arrays: dict[str, NDArray[Any]]) -> Graph | None
             weight, bias = arrays.get(f"{index}/weight"), arrays.get(f"{index}/bias")
             if weight is None or bias is None:
                 return None
-            if (weight.shape, bias.shape) != (node.weight.shape, node.bias.shape):
+            if not (_is_like(weight, node.weight) and _is_like(bias, node.bias)):
                 return None
             nodes[index] = replace(node, weight=weight, bias=bias)
     return replace(graph, nodes=tuple(nodes))
+
+
+def _is_like(array: NDArray[Any], dense: NDArray[Any]) -> bool:
+    """Whether these may be a dense network's numbers, pruned."""
+    return array.dtype.kind == "f" and array.shape == dense.shape and bool(np.isfinite(array).all())

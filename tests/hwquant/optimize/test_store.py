@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hwquant import container
 from hwquant.fingerprint import fingerprint
 from hwquant.graph import Conv
-from hwquant.optimize.store import Store
+from hwquant.optimize.store import KIND, VERSION, Store
 
 
 @pytest.fixture
@@ -36,4 +37,29 @@ def test_what_is_of_something_else_or_damaged_counts_as_absent(digits_graph, pru
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
+    assert Store(tmp_path, digits_graph, "owner").get("a") is None
+
+
+def test_a_file_under_another_name_counts_as_absent(digits_graph, pruned, tmp_path):
+    store = Store(tmp_path, digits_graph, "owner")
+    store.keep("a", pruned)
+    (path,) = tmp_path.iterdir()
+    path.rename(path.with_stem("b"))
+    assert Store(tmp_path, digits_graph, "owner").get("b") is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda array: np.full_like(array, np.nan),
+        lambda array: array.astype(np.int64),
+        lambda array: array[:-1],
+    ],
+)
+def test_weights_that_are_none_count_as_absent(digits_graph, pruned, tmp_path, change):
+    Store(tmp_path, digits_graph, "owner").keep("a", pruned)
+    (path,) = tmp_path.iterdir()
+    meta, arrays = container.read(path, KIND, VERSION)
+    name = min(arrays)
+    container.write(path, KIND, VERSION, meta, {**arrays, name: change(arrays[name])})
     assert Store(tmp_path, digits_graph, "owner").get("a") is None
