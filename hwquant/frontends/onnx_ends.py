@@ -13,7 +13,8 @@ from hwquant.frontends.onnx_parts import part
 from hwquant.frontends.onnx_reader import tensors_read_by
 from hwquant.frontends.qonnx import is_quantizer
 from hwquant.frontends.qonnx_host import standard_nodes
-from hwquant.host.check import opened, unfit
+from hwquant.host.check import unfit
+from hwquant.host.run import check_runnable
 
 
 def ends(division: Division) -> Ends | None:
@@ -59,7 +60,7 @@ def ends(division: Division) -> Ends | None:
                 )
         data = part(model, nodes, given, survey.arrays, survey.described)
         if data:
-            opened(data, f"the {what} of network {division.name!r}")
+            check_runnable(data, f"the {what} of network {division.name!r}")
         parts.append(data)
     return Ends(
         inputs=_ports(division),

@@ -59,14 +59,18 @@ def as_onnx(program: torch.export.ExportedProgram, refusal: Unsupported) -> onnx
         cause: BaseException = error
         while cause.__cause__ is not None:  # around it are only pictures of the exporter's steps
             cause = cause.__cause__
-        lines = str(cause).strip().splitlines() or [type(cause).__name__]
         raise further(
-            refusal, f"the host cannot have its ends either, which torch.onnx does not write: {lines[0]}"
+            refusal,
+            f"the host cannot have its ends either, which torch.onnx does not write: {first_line(cause)}",
         ) from error
     if exported is None:
         raise further(refusal, "torch.onnx gives no model of it")
     model: onnx.ModelProto = exported.model_proto
-    for output, differing in _differences(program, model):
+    try:
+        found = list(_differences(program, model))
+    except Exception as error:  # the program, or onnxruntime, raises anything
+        raise further(refusal, f"the host cannot have its ends either: {first_line(error)}") from error
+    for output, differing in found:
         if differing > MOST_DIFFERING:
             raise further(
                 refusal,
@@ -102,6 +106,11 @@ def _differences(
         )
         same = ours.shape == reference.shape and np.isclose(ours, reference, 1e-3, near, equal_nan=True)
         yield item.name, 1 - float(np.mean(same))
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.ends import End, Ends, Port
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, MissingPackage, Unsupported
 from hwquant.graph import Graph
 from hwquant.host.check import opened
 from hwquant.host.numpy_part import NumpyPart, computable
@@ -99,6 +100,27 @@ def after(network: Network, inner: Data, results: list[Array]) -> list[Array]:
     return [values[name] for name in ends.outputs]
 
 
+def check_runnable(data: bytes, what: str) -> None:
+    """Raise where an end cannot be run here, for another reason than that onnxruntime is not installed.
+
+    Parameters
+    ----------
+    data : bytes
+        The end's model.
+    what : str
+        What messages call it.
+
+    Raises
+    ------
+    Unsupported
+        Onnxruntime lacks an operator, or one for numbers of this type.
+    HwquantError
+        The end is no valid model.
+    """
+    with suppress(MissingPackage):  # a network may be compiled without what runs it
+        _part(data, what)
+
+
 def _run(name: str, ends: Ends, end: End, data: bytes, values: Mapping[str, Array]) -> dict[str, Array]:
     """Compute an end for all samples, as many at once as its model takes."""
     what = f"the {end} of network {name!r}"
@@ -180,7 +202,9 @@ def _session(data: bytes, what: str) -> Callable[[Mapping[str, Array]], list[Arr
     try:
         session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # whatever the runtime raises for a model that it cannot run
-        raise HwquantError(f"{what} cannot be run by onnxruntime: {_line(error)}") from error
+        raise Unsupported(
+            f"{what} cannot be run by onnxruntime: {_line(error)}; export the model without that operator"
+        ) from error
 
     def compute(feeds: Mapping[str, Array]) -> list[Array]:
         try:

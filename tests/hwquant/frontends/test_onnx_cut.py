@@ -7,7 +7,7 @@ from hwquant_testing.seeds import seed_ranges
 from onnx import TensorProto
 from onnx.helper import make_graph, make_node, make_tensor_value_info
 
-from hwquant.errors import HwquantError, Unsupported
+from hwquant.errors import HwquantError, Unsupported, require
 from hwquant.floating import predict
 from hwquant.frontends import from_onnx
 
@@ -44,6 +44,31 @@ def test_a_tail_stays_with_the_host():
     assert [output.name for output in graph.outputs] == ["r"]
     assert graph.network_outputs == ("y",)
     check(made, graph)
+
+
+def unrunnable(source, target):
+    """Nodes of which onnxruntime has none for numbers of 64 bits."""
+    return [
+        make_node("Cast", [source], [f"{target}64"], to=TensorProto.DOUBLE),
+        make_node("Hardmax", [f"{target}64"], [target], name=target),
+    ]
+
+
+def test_a_tail_that_onnxruntime_cannot_build_is_refused_when_it_is_read():
+    made = model([conv("x", "c"), *unrunnable("c", "y")], X, ["y"], CONSTANTS)
+    with pytest.raises(
+        Unsupported, match=r"^the tail of network 'net' cannot be run by onnxruntime: .*Hardmax"
+    ):
+        from_onnx(made)
+
+
+def test_a_network_is_read_where_onnxruntime_is_not_installed(monkeypatch):
+    def load(module, package, extra, purpose):
+        raise require(package, extra, purpose)
+
+    monkeypatch.setattr("hwquant.host.run.load_package", load)
+    made = model([conv("x", "c"), *unrunnable("c", "z")], X, ["z"], CONSTANTS)
+    assert names(from_onnx(made), "tail")[-1] == "z"
 
 
 def test_a_head_stays_with_the_host_and_data_are_those_of_the_whole_network():

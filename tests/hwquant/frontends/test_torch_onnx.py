@@ -152,3 +152,14 @@ def test_what_a_program_calls_is_an_operator_of_aten(call, reason):
     program = AtenProgram("net", (AtenInput("x", (1, 3), "float32"),), {}, (node,), ("y",))
     with pytest.raises(Unsupported, match=rf"^The array cannot\. Torch cannot trace .*{reason}"):
         as_exported(program, {}, Unsupported("The array cannot"))
+
+
+def test_what_onnxruntime_cannot_build_is_refused(monkeypatch):
+    def build(*arguments, **options):
+        raise RuntimeError("NOT_IMPLEMENTED: Tan(7)\nand much more")
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", build)
+    with pytest.raises(
+        Unsupported, match=r"\. The host cannot have its ends either: NOT_IMPLEMENTED: Tan\(7\)$"
+    ):
+        from_torch(Detector(), torch.zeros(1, 2, 9, 9))
