@@ -329,6 +329,9 @@ def _moves(rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def check_codes(call: TfliteCall, tensor: Tensor) -> None:
     """Refuse integers that activations cannot be."""
     if tensor.kind not in _CODES:
-        raise call.refuse(f"{tensor.name!r} has integers of type {tensor.kind}; convert it with 8 bits")
+        raise call.refuse(
+            f"{tensor.name!r} has integers of type {tensor.kind}; convert the network with "
+            "activations of 8 bits, or with real numbers, which hwquant quantizes"
+        )
     if tensor.quantization is not None and tensor.quantization.scales.size > 1:
         raise call.refuse(f"{tensor.name!r} is computed, and has a scale for each channel")
