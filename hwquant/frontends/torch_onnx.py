@@ -90,7 +90,12 @@ def _differences(
     draw = np.random.default_rng(0).standard_normal
     arguments, named = program.example_inputs
     arguments, named = torch.utils._pytree.tree_map(
-        lambda item: torch.from_numpy(np.asarray(draw(item.shape))).to(item.dtype), (arguments, named)
+        lambda item: (
+            torch.from_numpy(np.asarray(draw(item.shape))).to(item.dtype)
+            if item.is_floating_point()
+            else item  # such as indices, which may not be anything
+        ),
+        (arguments, named),
     )
     with torch.no_grad():
         wanted = torch.utils._pytree.tree_leaves(program.module()(*arguments, **named))

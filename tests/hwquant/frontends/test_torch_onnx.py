@@ -163,3 +163,21 @@ def test_what_onnxruntime_cannot_build_is_refused(monkeypatch):
         Unsupported, match=r"\. The host cannot have its ends either: NOT_IMPLEMENTED: Tan\(7\)$"
     ):
         from_torch(Detector(), torch.zeros(1, 2, 9, 9))
+
+
+class Words(nn.Module):
+    """A convolution over what a table has at indices that the user gives."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.conv = nn.Embedding(3, 2), nn.Conv1d(2, 2, 3)
+
+    def forward(self, words):
+        return self.conv(self.table(words).transpose(1, 2)).relu().softmax(1)
+
+
+def test_indices_that_a_module_is_tried_with_are_in_its_table():
+    torch.manual_seed(0)
+    module, words = Words().eval(), torch.arange(24).reshape(2, 12) % 3
+    (ours,) = predict(from_torch(module, words[:1]), words.numpy())
+    np.testing.assert_allclose(ours, module(words).detach().numpy(), rtol=1e-4, atol=1e-4)
