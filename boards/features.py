@@ -187,7 +187,8 @@ def _of_component(facts: Facts, family: Family, contents: Contents) -> Features:
     lut = Counter[str]({**facts.adders, **facts.muxes, **facts.gates})
     ff = Counter[str](facts.registers)
     ff.subtract(facts.redundant)
-    dsp = ram = functions = 0.0
+    dsp = ram = 0.0
+    functions = 0
     luts = family.shift_registers
     for delay in facts.delays:
         if luts and delay.cycles >= luts.least:
@@ -204,7 +205,7 @@ def _of_component(facts: Facts, family: Family, contents: Contents) -> Features:
             made = memory_resources(memory, family)
             if shape.image == "tables":
                 bits = memory.reads * memory.depth * memory.width if made.table_bits else 0
-                functions += FUNCTION_LUTS * family.logic_cost.table * bits
+                functions += round(FUNCTION_LUTS * family.logic_cost.table * bits)
                 made = replace(made, table_bits=0)
             ram += _add_memory(made, memory.depth, lut, ff)
             if shape.register and made.registered:
