@@ -36,8 +36,8 @@ DRIVERS = {
 
 HEADER = """\
 /* The network of the core {top}, for the driver in {driver}. */
-#ifndef {guard}_NETWORK_H
-#define {guard}_NETWORK_H
+#ifndef {top}_NETWORK_H
+#define {top}_NETWORK_H
 
 #include "hwquant_core.h"
 
@@ -154,7 +154,6 @@ def _network(program: Program, bus: str, top: str) -> str:
     size = dma_bytes if bus == "axi" else word_bytes
     return HEADER.format(
         top=top,
-        guard=top.upper(),
         driver=next(name for name in DRIVERS[bus] if name.endswith(".c")),
         identity=IDENTITY,
         version=VERSION,

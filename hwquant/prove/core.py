@@ -28,7 +28,7 @@ def core_claims(program: Program, bus: str) -> tuple[Claim, ...]:
     """List the claims of a program's core.
 
     Widths, tables, latencies and ports are the core's, but for accumulators and streams, which are small ones. The
-    maximum is that of each array, where no table and no product is in front of it.
+    maximum is that of each array, where there are no products.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ def _claims(program: Program, bus: str) -> Iterator[Claim]:
     yield from accumulation.CLAIMS
     yield from streams.CLAIMS
     where = f"{config.rows}x{config.columns}"
-    if not config.tables and not config.product_bits:
+    if not config.product_bits:
         small = replace(config, arrays=1, strip_bits=0, accumulator_depth=2)
-        yield pooling.maximum(small, f"{config.columns} columns")
+        yield pooling.maximum(small, f"{config.columns} columns", program.table_image)
     yield dispatching.dispatcher(config, where)
     yield dispatching.starts(config, where)
     yield registers.register_file(config, where)

@@ -122,6 +122,12 @@ def test_a_core_without_external_memory_needs_none(program, bus):
     assert "    .memory_bytes = 0u,\n" in core_files(program, bus, "net")["net_network.h"]
 
 
+def test_headers_of_cores_whose_names_differ_in_case_alone_go_into_one_program(program):
+    headers = [core_files(program, "axi", name)[f"{name}_network.h"] for name in ("net", "Net", "NET")]
+    guards = [re.search(r"#ifndef (\w+)", header)[1] for header in headers]
+    assert len(set(guards)) == 3
+
+
 def test_software_reserves_what_the_core_loads_and_stores():
     """Bands of the activations lie behind the image of the file."""
     net = Net(x=(2, 16, 16))

@@ -78,3 +78,12 @@ def test_the_maximum_of_a_core_is_proven(array, multiplier):
     assert (program.config.arrays, program.config.multiplier_bits > 0) == (len(array) - 1, bool(multiplier))
     (claim,) = (claim for claim in core_claims(program, "none") if claim.name.startswith("Collector"))
     proven(claim)
+
+
+@pytest.mark.nightly
+def test_the_maximum_behind_tables_is_proven():
+    program = compile_network(with_tables(), (2, 3))
+    assert program.config.tables
+    (claim,) = (claim for claim in core_claims(program, "none") if claim.name.startswith("Collector"))
+    assert "its table gave" in claim.statement
+    proven(claim)
