@@ -97,34 +97,13 @@ def test_over_all_families_half_of_the_estimates_are_within_a_twentieth(kind):
 
 def test_dsp_blocks_and_rams_are_exact_on_all_data():
     wrong = [(row["name"], kind) for row in ROWS for kind in ("dsp", "ram") if error(row, kind)]
-    assert wrong == [("ecp5/small 0", "dsp")], "the multiplier of a column that no channel of this network needs"
+    assert wrong == [("ecp5/small 0", "dsp")], (
+        "the multiplier of a column that no channel of this network needs"
+    )
     wrong = [
         (row["name"], "large_ram") for row in ROWS if "large_ram" in row["used"] and error(row, "large_ram")
     ]
     assert wrong == []
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_bit_of_a_table_costs_about_a_sixteenth_of_a_lut_and_its_choice_in_whichever_memory_it_is(family):
-    """Weights of few words were once 0.44 LUTs a bit on ECP5: what the array costs was taken for theirs."""
-    device, counts = DEVICES[FAMILIES[family]], []
-    config = ArrayConfig(4, 4, weight_depth=64, parameter_depth=64, program_depth=64)
-    known = (
-        ("program", "parameters")
-        if weights_in_large_ram(config, device)
-        else ("program", "parameters", "weights")
-    )
-    for name in known:
-        contents = Contents.of(config)
-        few, many = (
-            estimate_resources(
-                config, device, link=False, contents=replace(contents, **{name: 30, f"{name}_table": bits})
-            )
-            for bits in (480, 1440)
-        )
-        counts.append((many.lut - few.lut) / (1440 - 480))
-    assert counts == pytest.approx([counts[0]] * len(known), abs=0.005)
-    assert 1 / 64 < counts[0] < 3 / 16
 
 
 def test_the_data_have_enough_that_was_held_out_in_every_family_with_links_and_without():
