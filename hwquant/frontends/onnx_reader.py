@@ -294,6 +294,8 @@ class Translation:
         steps = steps_of_constant(made, np.broadcast_to(constant, real.shape))
         if steps is not None:
             self.steps[output] = steps
+        else:
+            self.unkept.add(output)
 
     def _evaluate(self, node: onnx.NodeProto) -> None:
         """Compute a node whose inputs are all constant."""

@@ -72,7 +72,7 @@ def _check_symmetric(call: TfliteCall, position: int) -> None:
     """Refuse zero points of signed weights, which runtimes take for 0."""
     meaning, kind = call.quantization(position), call.file.tensors[call.number(position)].kind
     if meaning is not None and kind != "UINT8" and meaning.zero_points.any():
-        raise call.refuse("its weights are signed and have a zero point")
+        raise call.refuse("its weights are signed and have a zero point; quantize weights symmetrically")
 
 
 def _bias(call: TfliteCall, position: int, data: int, weights: int, size: int) -> list[str]:

@@ -55,6 +55,9 @@ SPARSE = ("DENSIFY", "FULLY_CONNECTED")
 NEXT = "/next"
 """What the output with a variable's next value is called, behind the variable's name."""
 
+TANH = 4
+"""The value of the option FusedActivationFunction that is no clip."""
+
 JOINS = ("CONCATENATION",)
 """Operators that move integers where all scales are the same, and else round them."""
 
@@ -255,7 +258,12 @@ class _Translation:
             return
         if activation in BOUNDS:
             name = clipped(call, name, *BOUNDS[activation])
-        elif activation == 4:
+        elif activation == TANH:
+            if tensor.quantization is not None:
+                raise call.refuse(
+                    f"its option FusedActivationFunction is {TANH}, Tanh, which runtimes leave out where there "
+                    "are integers; use TANH"
+                )
             name = self.write.node("Tanh", name)
         elif activation:
             raise call.refuse(f"its option FusedActivationFunction is {activation}, a sign")

@@ -123,7 +123,7 @@ OPERATORS: Mapping[str, Operator] = {
     "MINIMUM": Operator(pointwise.binary("Min"), "MaximumMinimumOptions"),
     "MIRROR_PAD": _move(moves.mirror_pad, "MirrorPadOptions", Mode=Used(one_of=(0, 1))),
     "MUL": Operator(pointwise.binary("Mul"), "MulOptions", _ACTIVATION),
-    "NEG": _function(pointwise.function("Neg"), "NegOptions"),
+    "NEG": _function(pointwise.negative, "NegOptions"),
     "PACK": _move(
         moves.pack, "PackOptions", Axis=USED, ValuesCount=Irrelevant("the inputs are as many as there are")
     ),

@@ -94,6 +94,14 @@ def rsqrt(call: TfliteCall) -> Made:
     return made(call.write.node("Reciprocal", call.write.node("Sqrt", *names)))
 
 
+def negative(call: TfliteCall) -> Made:
+    """NEG, of real numbers."""
+    if call.quantization(0) is not None:
+        raise call.refuse("runtimes negate its integers, whatever their zero point is; use MUL by a constant")
+    names, made = call.alike(0)
+    return made(call.write.node("Neg", *names))
+
+
 def square(call: TfliteCall) -> Made:
     """SQUARE."""
     names, made = call.alike(0)

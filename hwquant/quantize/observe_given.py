@@ -123,9 +123,10 @@ def _random_inputs(graph: Graph) -> tuple[dict[str, NDArray[np.float64]], dict[s
     without = {name: plan.floats.get(name, name) for name in plan.formats if groups.find(name) not in known}
     missing = [name for name, tensor in without.items() if tensor not in within]
     if missing:
+        others = f", and {len(missing) - 1} more have none" if len(missing) > 1 else ""
         raise HwquantError(
-            f"tensor {missing[0]!r} of network {graph.name!r} has no scale in the source, and {len(missing) - 1} more "
-            "have none; give calibration data, typical inputs (-c, --calibration-data)"
+            f"tensor {missing[0]!r} of network {graph.name!r} has no scale in the source{others}; "
+            "give calibration data, typical inputs (-c, --calibration-data)"
         )
     rng = np.random.default_rng(0)
     samples = {item.name: _samples(item, known[groups.find(item.name)], rng) for item in plan.graph.inputs}

@@ -262,6 +262,16 @@ def test_weights_of_many_bits_are_quantized_anew_and_named():
     assert [item.bits for item in graph.given.weights.values()] == [8]
 
 
+def test_weights_that_count_from_no_integer_are_quantized_anew_and_named():
+    made = model(13)
+    real = made.constant(made.rng.normal(size=(4, 3, 3, 3)))
+    weight = made.quant(real, 0.125, 3, zero=1.25, signed=False)
+    x = made.node("Conv", [made.quant("x", 0.25, 5), weight])
+    graph = from_onnx(made.model(made.quant(x, 1, 5), SHAPE))
+    assert graph.given.lost == (made.nodes[2].name,)
+    assert not graph.given.weights
+
+
 @pytest.mark.parametrize(
     ("name", "numbers", "share"),
     [

@@ -128,6 +128,49 @@ def test_a_move_to_another_scale_is_refused(tmp_path):
         tflite_as_onnx(path)
 
 
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (
+            Operation("MUL", (0, 1), (2,), "MulOptions", {"FusedActivationFunction": 4}),
+            r"MUL \('t2'\): its option FusedActivationFunction is 4, Tanh, which runtimes leave out.*use TANH$",
+        ),
+        (
+            Operation("NEG", (0,), (2,), "NegOptions"),
+            r"NEG \('t2'\): runtimes negate its integers.*use MUL by a constant$",
+        ),
+    ],
+    ids=["fused", "negated"],
+)
+def test_what_runtimes_compute_of_integers_but_not_of_their_numbers_is_refused(step, message, tmp_path):
+    image = Tensor((1, 4, 4, 2), np.int8, scales=(0.1,), zeros=(3,))
+    tensors = [image, constant([100], np.int8, scales=(0.01,), zeros=(0,)), image]
+    path = tmp_path / "net.tflite"
+    path.write_bytes(built(tensors, [step], [0], [2]))
+    feed = np.full((1, 4, 4, 2), 50, np.int8)
+    (answer,) = litert(path, [feed], delegates=False)
+    assert set(answer.ravel().tolist()) == ({-50} if step.kind == "NEG" else {50})  # no tanh, no zero point
+    with pytest.raises(Unsupported, match=message):
+        tflite_as_onnx(path)
+
+
+def test_signed_weights_with_a_zero_point_are_refused_with_the_way_out(tmp_path):
+    tensors = [
+        Tensor((1, 4, 4, 2), np.int8, scales=(0.1,), zeros=(3,)),
+        constant(np.ones((4, 1, 1, 2)), np.int8, scales=(0.01,), zeros=(5,)),
+        constant(np.zeros(4), np.int32),
+        Tensor((1, 4, 4, 4), np.int8, scales=(0.1,), zeros=(3,)),
+    ]
+    path = tmp_path / "net.tflite"
+    step = Operation("CONV_2D", (0, 1, 2), (3,), "Conv2DOptions", {"StrideW": 1, "StrideH": 1})
+    path.write_bytes(built(tensors, [step], [0], [3]))
+    message = (
+        r"CONV_2D \('t3'\): its weights are signed and have a zero point; quantize weights symmetrically$"
+    )
+    with pytest.raises(Unsupported, match=message):
+        tflite_as_onnx(path)
+
+
 def test_activations_of_16_bits_are_refused_by_name(tmp_path):
     tensors = [Tensor((1, 4, 4, 2), np.int16, scales=(0.1,), zeros=(0,)) for _ in range(2)]
     path = tmp_path / "net.tflite"
