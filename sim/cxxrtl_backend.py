@@ -40,7 +40,7 @@ COMPILE = (
 # NDEBUG: an address beyond a memory reads zero there, as in Amaranth, instead of stopping the program.
 # The passes that are left out take a fifth of the time to compile, and the hardware does not run faster with them.
 SIMPLIFY = "proc\nflatten\nopt_expr\nopt_merge\n"
-"""Passes before the C++ is written: it is compiled in less time. Memories that no output needs stay: they are filled."""
+"""Passes before the C++ is written, for less to compile; none that removes memories, which are filled later."""
 LIBRARY = "design.so"
 SLICE = 100_000
 """Clock cycles in one call of the compiled code, between two reports of progress."""
