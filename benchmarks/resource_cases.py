@@ -1,8 +1,8 @@
 """Which accelerators the resource model is fitted to, and measured on: seeded draws of arrays and programs.
 
 Free configurations with random memory contents, and programs compiled from random networks, the demo, mnist-conv and
-MLPerf Tiny's ResNet8 and DS-CNN; some behind their UART; one array or several; ResNet8 on large arrays as a board
-gets it; and small odd ones. Which of them are held out is fixed beforehand.
+MLPerf Tiny's ResNet8 and DS-CNN; some behind their UART; one array or several; and ResNet8 on large arrays as a board
+gets it. Which of them are held out is fixed beforehand.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from hwquant.errors import DoesNotFit, Unsupported
 from hwquant.program.array_shape import TAP_COLUMNS
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
-from hwquant.program.external import ExternalMemory
 from hwquant.program.isa import Opcode, disassemble, program_bits
 from hwquant.program.program import Program
 from hwquant.program.sides import Array, array_name, short_array
@@ -59,10 +58,6 @@ ARRAYS = (1, 1, 1, 2, 2, 4)
 MOST_OF_SEVERAL = 16
 HELD_OUT = 3
 """The model is fitted to two of so many configurations of a family, and measured on the third."""
-SMALL = 8
-"""Small odd accelerators, the families in turn; all of them are held out."""
-SMALL_SIDES = (2, 5)
-"""Least and greatest number of their rows and columns."""
 BOARD = "ulx3s-85f"
 LARGE_ARRAYS: tuple[tuple[Array, bool], ...] = (((16, 16), False), ((2, 16, 16), False), ((16, 32), True))
 """Arrays of ResNet8 on that board, and whether they are held out."""
@@ -123,37 +118,6 @@ def case_of(family: str, index: int) -> Case:
             continue
         held_out = index % HELD_OUT == HELD_OUT - 1
         return Case(f"{family}/{index}: {name}", device, link, held_out, config, make)
-
-
-def small_case(index: int) -> Case:
-    """The ``index``-th small odd accelerator: a network of few channels and pixels, on any small array.
-
-    Its memories are of a few words, its weights of one bit and more; activations may be multiplied, there may be
-    tables, several inputs, and external memory. Networks that are simple stay, unlike in :func:`compiled`: synthesis
-    finds no need of some of their hardware.
-    """
-    rng = np.random.default_rng([SEED, len(TARGETS), index])
-    family = list(TARGETS)[index % len(TARGETS)]
-    device = DEVICES[str(rng.choice(TARGETS[family]))]
-    features = Features(
-        activation_bits=(2, 8),
-        weight_bits=(1, int(rng.choice([3, 8, 8]))),
-        size=(3, 8),
-        multiplier=bool(rng.random() < 0.25),
-        inputs=int(rng.choice([1, 1, 2])),
-        products=bool(rng.random() < 0.25),
-        tables=float(rng.choice([0.0, 0.0, 0.5])),
-        fully_connected=bool(rng.random() < 0.7),
-    )
-    external = ExternalMemory(int(rng.choice([16, 32]))) if rng.random() < 0.25 else None
-    rows, columns = (int(side) for side in rng.integers(SMALL_SIDES[0], SMALL_SIDES[1] + 1, 2))
-    while True:
-        try:
-            program = compile_network(random_qgraph(rng, features), (rows, columns), external=external)
-        except (DoesNotFit, Unsupported):
-            continue
-        make = partial(accelerator, program, loadable=weights_in_large_ram(program.config, device))
-        return Case(f"{family}/small {index}", device.name, False, True, program.config, make)
 
 
 def free(

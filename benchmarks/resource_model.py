@@ -14,7 +14,6 @@ It writes ``benchmarks/results/resource_model_data.json``.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import asdict
 from functools import partial
 from itertools import chain
@@ -24,14 +23,14 @@ from typing import Any
 import click
 import numpy as np
 from numpy.typing import NDArray
-from resource_cases import LARGE_ARRAYS, SMALL, TARGETS, Case, case_of, large_case, small_case
+from resource_cases import LARGE_ARRAYS, TARGETS, Case, case_of, large_case
 from results import FOLDER, write_results
 from rich.console import Console
 from rich.table import Table
 
 from hwquant.boards.contents import Contents
 from hwquant.boards.device import DEVICES
-from hwquant.boards.features import ANY_PART, MEMORY_FEATURES, Features, facts_for, features_of, part_named
+from hwquant.boards.features import Features, facts_for, features_of, part_named
 from hwquant.boards.resources import cell_features, estimate_resources, resource_model
 from hwquant.boards.synthesis import synthesized
 from hwquant.errors import ToolStopped
@@ -47,8 +46,7 @@ STIFFNESS = {"lut": 0.1, "ff": 1.0}
 OTHER_STIFFNESS = {"lut": 0.1, "ff": 0.45}
 """Of families that are not among POOLED."""
 PART = {"lut": 1.0, "ff": 0.1}
-"""Weight of a part, where the sum of its group and that of all have the weight 1: a register bears any of its names
-along the way."""
+"""Weight of a part, where the sum of its group has the weight 1: a register bears any of its names along the way."""
 GROUPS = (
     (("array.pe",), ("array", "weights"), ("feed",)),
     (("collector.accumulator",), ("collector.requantize",), ("collector", "parameter_reader")),
@@ -58,7 +56,7 @@ GROUPS = (
         ("host", "writer", "top"),
     ),
 )
-"""Parts whose sum is fitted to, and those among them that cannot be told apart by the names of their cells."""
+"""Parts that are fitted together, and those among them that cannot be told apart by the names of their cells."""
 
 
 def measure(case: Case, cache: Path) -> dict[str, Any]:
@@ -94,9 +92,7 @@ def synthesize(number: int, families: tuple[str, ...]) -> None:
     """Synthesize, in an order in which stopping early leaves an even choice; the large arrays last."""
     rows: list[dict[str, Any]] = []
     cases = (partial(case_of, family, index) for index in range(number) for family in families)
-    small = (partial(small_case, index) for index in range(SMALL))
-    large = (partial(large_case, index) for index in range(len(LARGE_ARRAYS)))
-    for case in chain(cases, small, large):
+    for case in chain(cases, (partial(large_case, index) for index in range(len(LARGE_ARRAYS)))):
         try:
             row = measure(case(), cache_folder())
         except ToolStopped as error:  # Yosys' abc9 stops on some designs with a sum column
@@ -131,25 +127,25 @@ def fit() -> None:
 def coefficients(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
     """By family, resource, part of the hierarchy and feature.
 
-    Non-negative least squares of all parts together, as what a memory costs is the same in all of them; the netlist's
-    names say how much of it is whose. Errors are relative to the whole design. First for all families of four-input
-    LUTs together, then for each family, drawn towards those: a family's few dozens of configurations do not tell all
-    features apart.
+    Non-negative least squares, part by part: the netlist's names say how much of it is whose. Errors are relative to
+    the whole design. First for all families of four-input LUTs together, then for each family, drawn towards those:
+    a family's few dozens of configurations do not tell all features apart.
     """
     result: dict[str, dict[str, dict[str, dict[str, float]]]] = {family: {} for family in TARGETS}
     for kind in ("lut", "ff"):
-        tables = {family: observations(rows, family, kind) for family in TARGETS}
-        keys = sorted({key for table in tables.values() for item, _ in table for key in item})
-        data = {family: matrices(keys, table) for family, table in tables.items()}
-        x, y = (np.concatenate(parts) for parts in zip(*(data[family] for family in POOLED)))
-        initial = np.full(len(keys), 1.0 if kind == "ff" else 0.0)
-        prior = solve(x, y, initial, STIFFNESS[kind])
-        for family, (x, y) in data.items():
-            stiffness = STIFFNESS if family in POOLED else OTHER_STIFFNESS
-            found = fitted(x, y, prior, stiffness[kind])
-            parts = result[family].setdefault(kind, {})
-            for (part, name), value in zip(keys, found):
-                parts.setdefault(part, {})[name] = round(float(value), 4)
+        for group in GROUPS:
+            tables = {family: observations(rows, family, kind, group) for family in TARGETS}
+            keys = sorted({key for table in tables.values() for item, _ in table for key in item})
+            data = {family: matrices(keys, table) for family, table in tables.items()}
+            x, y = (np.concatenate(parts) for parts in zip(*(data[family] for family in POOLED)))
+            initial = np.full(len(keys), 1.0 if kind == "ff" else 0.0)
+            prior = solve(x, y, initial, STIFFNESS[kind])
+            for family, (x, y) in data.items():
+                stiffness = STIFFNESS if family in POOLED else OTHER_STIFFNESS
+                found = fitted(x, y, prior, stiffness[kind])
+                parts = result[family].setdefault(kind, {})
+                for (part, name), value in zip(keys, found):
+                    parts.setdefault(part, {})[name] = round(float(value), 4)
     return result
 
 
@@ -189,43 +185,46 @@ def parts_of(row: dict[str, Any]) -> dict[str, Features]:
     )
 
 
-Observation = tuple[dict[tuple[str, str], float], float]
 Matrices = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-def observations(rows: list[dict[str, Any]], family: str, kind: str) -> list[Observation]:
-    """Of each fitted row: features and what they are to explain, relative to the whole design.
+def observations(
+    rows: list[dict[str, Any]], family: str, kind: str, group: tuple[tuple[str, ...], ...]
+) -> list[tuple[dict[tuple[str, str], float], float]]:
+    """Of each fitted row: features of a group of parts and what they are to explain, relative to the whole design.
 
-    Of the design, of each group of parts, and of parts that can be told apart: a gate between two bears the name of
-    either.
+    The sum of the group counts fully, its parts count less: a gate between two of them bears the name of either.
     """
-    found: list[Observation] = []
+    found = []
     for row in rows:
         if family_of(row) != family or row["held_out"]:
             continue
         parts = parts_of(row)
-        everything = tuple(chain.from_iterable(chain.from_iterable(GROUPS)))
-        sums = [(1.0, everything)]
-        for group in GROUPS:
-            sums.append((1.0, tuple(chain.from_iterable(group))))
-            sums += [(PART[kind], names) for names in group]
-        for weight, names in sums:
+        whole = row["used"][kind]
+        everything: dict[tuple[str, str], float] = {}
+        total = 0.0
+        for names in group:
             used = sum(
                 counts.get(kind, 0) for path, counts in row["parts"].items() if part_named(path) in names
             )
-            own: Counter[tuple[str, str]] = Counter()
+            own: dict[tuple[str, str], float] = {}
             for part in names:
-                values = getattr(parts[part], kind) if part in parts else {}
-                for name, value in values.items():
-                    own[ANY_PART if name in MEMORY_FEATURES else part, name] += value
-            used -= sum(own.pop(key) for key in list(own) if key[1] == KNOWN)
-            scale = weight / row["used"][kind]
+                values = dict(getattr(parts[part], kind)) if part in parts else {}
+                used -= values.pop(KNOWN, 0)
+                own |= {(part, name): value / whole for name, value in values.items()}
             if own:
-                found.append(({key: scale * value for key, value in own.items()}, scale * used))
+                found.append(
+                    ({key: PART[kind] * value for key, value in own.items()}, PART[kind] * used / whole)
+                )
+            everything |= own
+            total += used / whole
+        found.append((everything, total))
     return found
 
 
-def matrices(keys: list[tuple[str, str]], found: list[Observation]) -> Matrices:
+def matrices(
+    keys: list[tuple[str, str]], found: list[tuple[dict[tuple[str, str], float], float]]
+) -> Matrices:
     """(equations, keys), and (equations)."""
     x = np.array([[item.get(key, 0) for key in keys] for item, _ in found], float).reshape(-1, len(keys))
     return x, np.array([wanted for _, wanted in found], float)

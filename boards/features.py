@@ -57,21 +57,6 @@ SAME = {
 }
 """What several arrays have of weights, which are the same in all: synthesis makes it once."""
 
-FUNCTION_LUTS = 1.4
-"""LUTs of a function's table made of such, for each that its bits fill: with what chooses among them. Counted by Yosys
-for four tables of 256 words on Xilinx 7; no fit has seen one."""
-
-ANY_PART = "any"
-"""The part of coefficients that are the same in all parts: of :data:`MEMORY_FEATURES`."""
-
-MEMORY_FEATURES = frozenset(
-    {
-        *("memory choice", "memory tables", "memory registers", "memory emulation", "memory outputs"),
-        "memory emulation, addresses",
-    }
-)
-"""What a memory costs beside RAM, which is the same wherever it stands."""
-
 
 @dataclass
 class Features:
@@ -188,7 +173,6 @@ def _of_component(facts: Facts, family: Family, contents: Contents) -> Features:
     ff = Counter[str](facts.registers)
     ff.subtract(facts.redundant)
     dsp = ram = 0.0
-    functions = 0
     luts = family.shift_registers
     for delay in facts.delays:
         if luts and delay.cycles >= luts.least:
@@ -203,17 +187,11 @@ def _of_component(facts: Facts, family: Family, contents: Contents) -> Features:
         memory = as_synthesized(shape, contents)
         if memory is not None:
             made = memory_resources(memory, family)
-            if shape.image == "tables":
-                bits = memory.reads * memory.depth * memory.width if made.table_bits else 0
-                functions += round(FUNCTION_LUTS * family.logic_cost.table * bits)
-                made = replace(made, table_bits=0)
             ram += _add_memory(made, memory.depth, lut, ff)
             if shape.register and made.registered:
                 ff[shape.register] -= shape.width * shape.reads
     chains = sum(bits > 0 for bits in facts.adders.values())
-    distributed = lut[KNOWN]
-    lut[KNOWN] += functions
-    return Features(dict(lut), dict(ff), dsp, ram, chains, distributed)
+    return Features(dict(lut), dict(ff), dsp, ram, chains, lut[KNOWN])
 
 
 def _add_memory(ram: MemoryResources, depth: int, lut: Counter[str], ff: Counter[str]) -> float:

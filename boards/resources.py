@@ -19,7 +19,7 @@ from typing import Any
 
 from hwquant.boards.contents import Contents
 from hwquant.boards.families.family import Device, Family
-from hwquant.boards.features import ANY_PART, Features, facts_for, features_of
+from hwquant.boards.features import Features, facts_for, features_of
 from hwquant.boards.large_ram import large_rams, weight_memory, weights_in_large_ram
 from hwquant.boards.pins import LinkKind
 from hwquant.errors import Unsupported
@@ -96,7 +96,7 @@ def estimate_resources(
     sums = dict.fromkeys(coefficients, 0.0)
     for part, found in parts.items():
         for kind in sums:
-            factors = {**coefficients[kind][ANY_PART], **coefficients[kind].get(part, {}), KNOWN: 1.0}
+            factors = {**coefficients[kind].get(part, {}), KNOWN: 1.0}
             for name, value in getattr(found, kind).items():
                 sums[kind] += value * factors.get(name, UNFITTED[kind])
     lut, ff = round(sums["lut"]), round(sums["ff"])

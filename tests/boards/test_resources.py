@@ -32,8 +32,7 @@ RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 ROWS = json.loads((RESULTS / "resource_model_data.json").read_text())["results"]
 FAMILIES = {"ecp5": "ecp5-25k", "ice40": "ice40-up5k", "gowin": "gw2a-18", "xilinx7": "xc7a35t"}
 KINDS = ("lut", "ff", "dsp", "ram", "cell")
-LIMIT, SMALL_LIMIT, MEDIAN = 0.15, 0.20, 0.05
-"""Greatest errors, those of small odd accelerators apart, and the greatest median of either."""
+LIMIT, MEDIAN = 0.15, 0.05
 RESNET8 = ArrayConfig(
     rows=16,
     columns=16,
@@ -78,8 +77,7 @@ def of_family(family, held_out):
 def test_on_configurations_that_it_was_not_fitted_to_the_model_is_as_good_as_it_says(family, kind):
     rows = known(kind, of_family(family, held_out=True))
     errors = [error(row, kind) for row in rows]
-    for row, found in zip(rows, errors):
-        assert found <= (SMALL_LIMIT if "/small" in row["name"] else LIMIT), row["name"]
+    assert max(errors) <= LIMIT
     assert statistics.median(errors) <= MEDIAN
     published = model_errors(BY_NAME[family])[kind]
     assert published["configurations"] == len(rows)
@@ -89,18 +87,14 @@ def test_on_configurations_that_it_was_not_fitted_to_the_model_is_as_good_as_it_
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_over_all_families_half_of_the_estimates_are_within_a_twentieth(kind):
-    rows = [row for row in known(kind, ROWS) if row["held_out"]]
-    assert statistics.median(error(row, kind) for row in rows) <= MEDIAN
-    errors = [error(row, kind) for row in rows if "/small" not in row["name"]]
+    errors = [error(row, kind) for row in known(kind, ROWS) if row["held_out"]]
+    assert statistics.median(errors) <= MEDIAN
     assert sum(value > LIMIT for value in errors) <= (1 if kind in ("lut", "cell") else 0)
 
 
 def test_dsp_blocks_and_rams_are_exact_on_all_data():
     wrong = [(row["name"], kind) for row in ROWS for kind in ("dsp", "ram") if error(row, kind)]
-    assert wrong == [("ecp5/small 0", "dsp")], (
-        "the multiplier of a column that no channel of this network needs"
-    )
-    wrong = [
+    wrong += [
         (row["name"], "large_ram") for row in ROWS if "large_ram" in row["used"] and error(row, "large_ram")
     ]
     assert wrong == []
@@ -354,7 +348,7 @@ def test_multipliers_of_two_activations_are_counted_with_what_is_around_them():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_tables_of_two_columns_each_are_ram_or_what_yosys_counts_of_luts(family):
+def test_tables_are_ram_for_two_columns_each_and_next_to_no_luts(family):
     device = DEVICES[FAMILIES[family]]
     without, beside = (
         estimate_resources(replace(RESNET8, table_bits=bits, tables=tables), device, link=False)
@@ -362,10 +356,7 @@ def test_tables_of_two_columns_each_are_ram_or_what_yosys_counts_of_luts(family)
     )
     for_two = memory_resources(Memory(1024, 8, rom=True, reads=2), device.family)
     assert beside.ram - without.ram == 8 * for_two.blocks
-    if for_two.blocks:
-        assert abs(beside.lut - without.lut) < 20 * RESNET8.columns
-    else:  # Yosys counted 362 LUTs for two columns
-        assert beside.lut - without.lut == pytest.approx(8 * 362, rel=0.15)
+    assert abs(beside.lut - without.lut) < 20 * RESNET8.columns
     assert beside.ff - without.ff < 40 * RESNET8.columns
 
 
