@@ -222,7 +222,8 @@ def test_a_board_that_was_reset_is_an_error():
 
 def test_another_host_is_an_error(monkeypatch):
     # Far apart: by chance, both hosts could count from where the other one is.
-    monkeypatch.setattr("secrets.randbelow", lambda count, first=iter((100, 40_000)): next(first))
+    first = iter((100, 40_000))
+    monkeypatch.setattr("secrets.randbelow", lambda count: next(first))
     far = board()
     session = open_session(far)
     open_session(far)
