@@ -191,3 +191,8 @@ def require(package: str, extra: str, purpose: str) -> MissingPackage:
         package=package,
         extra=extra,
     )
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

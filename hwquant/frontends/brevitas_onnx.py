@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, first_line
 from hwquant.frontends.torch_export import example_of, in_evaluation_mode
 from hwquant.frontends.torch_onnx import quietly
 from hwquant.packages import check_version, load_package
@@ -59,9 +59,8 @@ def brevitas_as_onnx(module: torch.nn.Module, example_input: Any) -> onnx.ModelP
         try:
             made = export_qonnx(module, args=example_of(example_input))
         except Exception as error:  # the exporter and the module's own code raise anything
-            reason = str(error).strip().splitlines() or [type(error).__name__]
             raise HwquantError(
-                f"Brevitas cannot export {type(module).__name__}: {reason[0]}; make "
+                f"Brevitas cannot export {type(module).__name__}: {first_line(error)}; make "
                 "brevitas.export.export_qonnx(module, args=(example,)) work first"
             ) from error
     return made

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwquant.errors import HwquantError, Unsupported
+from hwquant.errors import HwquantError, Unsupported, first_line
 from hwquant.frontends.aten_program import EFFECTS, AtenInput, AtenNode, AtenProgram, Reference
 from hwquant.frontends.aten_types import NAMES
 from hwquant.frontends.values import Array
@@ -50,9 +50,8 @@ def export(module: torch.nn.Module, example_input: Any) -> torch.export.Exported
         try:
             return torch.export.export(module, example, strict=False)
         except Exception as error:  # torch.export and the module's own code raise anything
-            reason = str(error).strip().splitlines() or [type(error).__name__]
             raise HwquantError(
-                f"torch.export cannot trace {type(module).__name__}: {reason[0]}; "
+                f"torch.export cannot trace {type(module).__name__}: {first_line(error)}; "
                 "make torch.export.export(module, (example,)) work first"
             ) from error
 

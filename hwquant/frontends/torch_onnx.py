@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwquant.errors import Unsupported
+from hwquant.errors import Unsupported, first_line
 from hwquant.frontends.torch_export import quiet
 from hwquant.packages import check_version
 
@@ -111,11 +111,6 @@ def _differences(
         )
         same = ours.shape == reference.shape and np.isclose(ours, reference, 1e-3, near, equal_nan=True)
         yield item.name, 1 - float(np.mean(same))
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @contextlib.contextmanager

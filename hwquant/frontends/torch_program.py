@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwquant.errors import Unsupported
+from hwquant.errors import Unsupported, first_line
 from hwquant.frontends.aten_numbers import NUMBERS
 from hwquant.frontends.aten_program import AtenNode, AtenProgram, Reference
 from hwquant.frontends.batch import Shapes
@@ -64,8 +64,9 @@ def as_exported(program: AtenProgram, shapes: Shapes, refusal: Unsupported) -> t
         with torch.no_grad():
             return torch.export.export(module, (), examples, dynamic_shapes=dynamic, strict=False)
     except Exception as error:  # torch raises anything at a program that a file made up
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise further(refusal, f"torch cannot trace the program again for the host: {reason[0]}") from error
+        raise further(
+            refusal, f"torch cannot trace the program again for the host: {first_line(error)}"
+        ) from error
 
 
 class _Building:
