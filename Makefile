@@ -1,6 +1,7 @@
 # make demo      the small network from ONNX to simulated Verilog
 # make test      lint, types and all tests (about 22 minutes on two cores)
-# make nightly   the tests that take longer
+# make nightly   the tests that take longer, a file at a time; stopped, it goes on with those that have not passed
+#                at this commit, and ends with a table
 # make lowest    the tests of `make test` with the oldest packages that pyproject.toml allows, in .venv-lowest
 # make lint      ruff and mypy alone
 # make prove     what is proven of the RTL, as a table and in benchmarks/results/proofs.json
@@ -14,6 +15,7 @@ VENV ?= .venv
 JOBS ?= 2
 BIN := $(VENV)/bin
 TYPES := $(VENV)/types
+NIGHT ?= .nightly/$(shell git describe --always --dirty 2>/dev/null || echo here)
 
 .PHONY: demo test nightly lowest lint prove registers docs clean
 
@@ -24,7 +26,14 @@ test: lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not nightly"
 
 nightly: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m nightly
+	$(MAKE) --keep-going --jobs=$(JOBS) $$($(BIN)/python -m pytest -m nightly --collect-only -q \
+	  | sed -n 's,^tests/\(.*\)[.]py::.*,$(NIGHT)/\1.xml,p' | sort -ur); \
+	  status=$$?; $(BIN)/python benchmarks/nightly.py $(NIGHT); exit $$status
+
+$(NIGHT)/%.xml: tests/%.py
+	mkdir -p $(@D)
+	$(BIN)/python -m pytest -m nightly -o timeout=14400 -q --junit-xml=$@.part $< > $(@:.xml=.log) 2>&1
+	mv $@.part $@
 
 lowest: $(VENV)-lowest/lowest.stamp
 	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) --dist worksteal -m "not nightly"
@@ -75,4 +84,4 @@ $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest .build site demo hwquant.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-lowest .build .nightly site demo hwquant.egg-info .mypy_cache .pytest_cache .ruff_cache
