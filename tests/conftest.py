@@ -8,12 +8,39 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import importlib
+from collections import defaultdict
 
 import pytest
 
 import hwquant
 
 DEMO = Path(hwquant.__file__).parent / "demo"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark as nightly what a test that is marked ``one_in(n)`` has besides one in n of its combinations.
+
+    Those stay whose values, by their numbers, add up to a multiple of n: so each value stays with some of the others.
+    """
+    numbers = defaultdict(dict)
+    for item in items:
+        if mark := item.get_closest_marker("one_in"):
+            params = item.callspec.params
+            groups = [names(given) for given in item.iter_markers("parametrize")]
+            groups += [(name,) for name in params if not any(name in group for group in groups)]
+            total = 0
+            for group in groups:
+                known = numbers[item.path, item.originalname, tuple(group)]
+                total += known.setdefault(tuple(id(params[name]) for name in group), len(known))
+            if total % mark.args[0]:
+                item.add_marker(pytest.mark.nightly)
+
+
+def names(parametrize):
+    """The arguments that a ``parametrize`` gives."""
+    given = parametrize.args[0]
+    return [name.strip() for name in given.split(",")] if isinstance(given, str) else given
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ def cells_of(component, device, config, folder):
     return tools.synthesize(source, device)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", CELL)
 def test_as_many_elements_as_there_are_blocks_get_one(name, tmp_path):
     config = ArrayConfig(2, 2)
@@ -43,6 +44,7 @@ def test_as_many_elements_as_there_are_blocks_get_one(name, tmp_path):
     assert device.family.count(cells)["dsp"] == 1
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", ["ice40up5k", "gw1nr-9"])
 @pytest.mark.parametrize("channels", [False, True])
 def test_the_offset_of_a_sum_column_is_counted(name, channels, tmp_path):
@@ -55,6 +57,7 @@ def test_the_offset_of_a_sum_column_is_counted(name, channels, tmp_path):
         assert used["dsp"] == min(available, int(needed + 0.5))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", CELL)
 def test_requantization_is_counted(name, tmp_path):
     config = ArrayConfig(2, 2, accumulator_bits=24, multiplier_bits=17)

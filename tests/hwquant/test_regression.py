@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
     shutil.which("g++") is None, reason="CXXRTL is compiled by g++ (Debian: apt install g++)"
 )
 
-SEEDS, IMAGES = 12, 2
+SEEDS, IMAGES = 6, 2
 
 DEPTHS = {
     "accumulator_bits": 32,

@@ -131,6 +131,7 @@ def check(config, tiles, rng):
             assert got == row, f"tile {number}, pixel {n}"
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 @pytest.mark.parametrize(("rows", "columns"), SHAPES)
 def test_sums_are_those_of_the_matrix_product(rows, columns, mode):
@@ -166,6 +167,7 @@ def test_sums_without_multipliers_are_those_of_the_matrix_product(rows, mode, od
     check(config, extreme, rng)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("mode", ["none", "edge", "edge, channel offsets", "sum"])
 @pytest.mark.parametrize(
     ("rows", "columns", "load_rows"), [(8, 3, 2), (7, 3, 4), (9, 2, 8), *nightly([(2, 2, 2), (16, 2, 4)])]

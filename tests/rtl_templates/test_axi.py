@@ -53,6 +53,7 @@ def build(program, folder):
     return axi_simulation.build(verilog, "hwquant_axi", folder)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("pauses", [0.0, 0.4])
 @pytest.mark.parametrize("scenario", ["frames_and_registers", "writes"])
 def test_axi_masters_and_streams_work_with_the_accelerator(case, built, tmp_path, pauses, scenario):
@@ -92,6 +93,7 @@ def outside(request, tmp_path_factory):
     return program, q, golden(network, q), build(program, tmp_path_factory.mktemp("axi_memory"))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("pauses", [0.0, 0.4])
 @pytest.mark.parametrize("fails", [False, True])
 def test_weights_come_from_a_memory_behind_axi(outside, tmp_path, pauses, fails):

@@ -173,6 +173,7 @@ def stimulus(rng, tiles, config):
     return cycles
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 @pytest.mark.parametrize("seed", [0, 1, *nightly([2, 3])])
 def test_finished_words_come_when_they_must_and_are_right(config, seed):

@@ -110,6 +110,7 @@ def lateness(rng, chance):
     return lambda: int(rng.integers(1, 40)) if rng.random() < chance else 0
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 @pytest.mark.parametrize(("seed", "chance"), [(0, 0.0), (2, 0.2), *nightly([(1, 0.0), (3, 0.5)])])
 def test_tiles_are_loaded_and_started_as_soon_as_the_inequalities_allow(config, seed, chance):
@@ -132,6 +133,7 @@ def test_tiles_are_loaded_and_started_as_soon_as_the_inequalities_allow(config, 
     assert history[-1]["idle"]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 @pytest.mark.parametrize("chance", [0.0, 0.3])
 def test_the_dispatcher_is_idle_only_when_nothing_is_held_or_on_its_way(config, chance):

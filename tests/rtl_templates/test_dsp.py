@@ -62,6 +62,7 @@ def network(offset):
     return net.build()
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
 @pytest.mark.parametrize(("family", "multipliers", "pairs", "array", "offset"), CASES)
 def test_results_are_exact_whatever_multiplies(family, multipliers, pairs, array, offset):
@@ -99,6 +100,7 @@ def test_products_of_two_activations_are_exact_in_blocks_with_their_registers(ar
     assert result.first is None, str(result.first)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
 @pytest.mark.parametrize("bits", [18, 19, 35, 36])
 def test_requantizers_are_exact_in_blocks_with_their_registers(bits):

@@ -36,6 +36,7 @@ def test_samples_side_by_side_come_apart_again(count, batch):
     assert (apart(rows, batch)[count:] == q[-1]).all()
 
 
+@pytest.mark.one_in(3)
 @needs_compiler
 @pytest.mark.parametrize(
     ("batch", "array"),

@@ -57,6 +57,7 @@ def test_memories_whose_depth_is_a_power_of_two_and_full(offset):
     assert_right(net.build(), (4, 4), config=exact)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("depth", [1, 2, 4, 7, 24, 25, 26])
 def test_accumulators_of_any_depth(depth):
     net = Net(x=(3, 5, 5))
@@ -75,6 +76,7 @@ def test_pooling_windows_as_large_as_the_accumulators(depth):
     assert_right(net.build(), (4, 3), limits={"accumulator_depth": depth})
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("literal", [False, True])
 @pytest.mark.parametrize("anchor", ["min", "max"])
 @pytest.mark.parametrize("sign", [1, -1])
@@ -141,6 +143,7 @@ def test_a_repetition_that_is_longer_than_a_count():
     assert max(counts) == 4095
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("array", "lanes"), [((32, 2), 32), ((2, 32), 32), ((9, 20), 18)])
 def test_words_and_masks_of_many_lanes(array, lanes):
     net = Net(x=(35, 2, 2))
@@ -149,6 +152,7 @@ def test_words_and_masks_of_many_lanes(array, lanes):
     assert assert_right(net.build(), array, count=1).config.lanes == lanes
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("array", [(4, 4), (5, 2), (3, 7), (7, 3)])
 @pytest.mark.parametrize("groups", [2, 3, 6])
 def test_groups_whose_channels_cross_words(array, groups):
@@ -177,6 +181,7 @@ def test_layers_without_any_weight_that_is_not_zero():
     assert [layer.jobs for layer in program.layers] == [3, 2]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("kernel", [(1, 3), (3, 3), (2, 2)])
 @pytest.mark.parametrize("array", [(4, 3), (9, 4), (12, 8)])
 def test_depthwise_layers_behind_and_before_pools(kernel, array):
@@ -188,6 +193,7 @@ def test_depthwise_layers_behind_and_before_pools(kernel, array):
     assert_right(net.build(), array)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize(("array", "offset"), [((3, 5), "auto"), ((6, 4), "sum"), ((9, 3), "auto")])
 def test_random_networks_on_hardware_exactly_as_large_as_they_need(array, offset, seed):
@@ -293,6 +299,7 @@ def test_hardware_of_8_bits_takes_a_network_whose_codes_do_not_include_zero():
     assert_right(net.build(), (4, 4), config=hardware)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("offset", ["edge", "sum"])
 @pytest.mark.parametrize("bits", [8, 4, 2, 1])
 def test_fully_connected_layers(bits, offset):

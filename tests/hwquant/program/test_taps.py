@@ -88,6 +88,7 @@ CASES = [
 ]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("number", range(len(CASES)))
 def test_depthwise_tiles_equal_the_golden_model(number):
     array, *case = CASES[number]
@@ -104,6 +105,7 @@ def test_depthwise_tiles_take_blocks_of_rows_and_channel_offsets():
     assert_equal_to_golden(qgraph, program, 1)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding"),
     [((4, 6), (4, 6), (0, 0, 0, 0)), ((2, 2), (2, 2), (0, 0, 0, 0)), ((3, 2), (1, 2), (1, 0, 1, 0))],

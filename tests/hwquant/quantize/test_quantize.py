@@ -39,6 +39,7 @@ def ratios(layer, term, qgraph):
     return source.scale * term.scale * factor * 2.0 ** (layer.shift - term.shift) / target.scale
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 def test_every_scale_and_every_integer_is_as_promised(graph, samples, options):
     qgraph = quantize(graph, samples, **options)
@@ -77,6 +78,7 @@ def test_every_scale_is_a_power_of_two_where_that_is_asked_for(graph, samples, p
     assert {math.frexp(scale)[0] for scale in scales} == {0.5}
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 def test_integer_network_is_close_to_the_float_network(graph, samples, options):
     qgraph = quantize(graph, samples, **options)
@@ -86,6 +88,7 @@ def test_integer_network_is_close_to_the_float_network(graph, samples, options):
     assert 10 * math.log10(exact.var() / (exact - integer).var()) > 25
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("bits", "least"), [(8, 30), (6, 22), (4, 10)])
 def test_noise_grows_with_fewer_weight_bits(graph, samples, bits, least):
     qgraph = quantize(graph, samples, bits=bits, error_compensation=True)
@@ -93,6 +96,7 @@ def test_noise_grows_with_fewer_weight_bits(graph, samples, bits, least):
     assert 10 * math.log10(exact.var() / (exact - integer).var()) > least
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("bits", [1, 2, 3])
 @pytest.mark.parametrize("anchor", ["min", "max"])
 @pytest.mark.parametrize("per_channel", [False, True])

@@ -141,6 +141,7 @@ def test_a_branch_that_hardly_counts_beside_an_identity_compiles():
     assert np.quantile(error, 0.99) < 1, "half a step of the input, half a step of the output"
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("identity", [False, True])
 @pytest.mark.parametrize("bits", [2, 4, 5, 8])
 @pytest.mark.parametrize(

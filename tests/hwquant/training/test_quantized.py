@@ -62,6 +62,7 @@ def train(network, samples, labels, **options):
     return fit(network, Training((samples, labels), TrainOptions(**options)))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("kind", "variant"), COMBINATIONS, ids=str)
 def test_after_training_and_freezing_every_tensor_is_the_golden_model_s(
     observed, samples, labels, kind, variant
@@ -84,6 +85,7 @@ def test_after_training_and_freezing_every_tensor_is_the_golden_model_s(
     all_tensors_agree(network, network.to_qgraph(), samples)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("kind", ALL_KINDS)
 def test_without_training_the_integers_are_those_of_the_quantizer(build, samples, kind, seed):
