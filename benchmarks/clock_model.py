@@ -8,8 +8,8 @@ families that nextpnr times, and to those that were added, and writes ``boards/c
 design from the others; ``benchmarks/results/clock_model.json`` has them one by one.
 
 ``add`` takes other routed designs into ``benchmarks/results/clock_model_data.json``: objects with ``board``, ``array``,
-``network``, ``cells`` (those that place and route packed) and ``mhz``, the clock that nextpnr says is reached; another
-one of the same board, array and network replaces the earlier.
+``network``, ``cells`` (those that place and route packed), ``rams`` and ``mhz``, the clock that nextpnr says is
+reached; another one of the same board, array and network replaces the earlier.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ from hwquant.boards.families.family import Device
 DATA = "clock_model_data"
 BOARDS = "boards"
 MODEL = Path(__file__).resolve().parent.parent / "boards" / "clock.json"
-FIELDS = ("board", "array", "network", "cells", "mhz")
-EXPECTED = {"size": 0.07, "crowding": 0.1}
+FIELDS = ("board", "array", "network", "cells", "rams", "mhz")
+EXPECTED = {"size": 0.07, "crowding": 0.1, "memory": 0.25}
 """What coefficients are held at as long as few designs say otherwise.
 
 So are they between designs of this hardware on an ECP5-85 that were asked for more than they reached: 136 MHz
-with 5,000 cells and 117 with 24,000; and 100 MHz, more than was asked for, with 62,000 of 83,640.
+with 5,000 cells and 117 with 24,000; 100 MHz, more than was asked for, with 62,000 of 83,640; and 69 with 13,000, and
+193 of 208 block RAMs.
 """
 STIFFNESS = 0.2
 """How strongly, beside relative errors of the clock."""
@@ -83,10 +84,10 @@ def fit() -> None:
     MODEL.write_text(json.dumps(model, indent=1) + "\n")
     clock_model.cache_clear()
     write_results("clock_model", {**model, "designs": results})
-    table = Table("board", "network", "array", "cells", "MHz", "from the others", "fitted")
+    table = Table("board", "network", "array", "cells", "RAMs", "MHz", "from the others", "fitted")
     for row in results:
         table.add_row(
-            *(str(row[name]) for name in ("board", "network", "array", "cells", "mhz")),
+            *(str(row[name]) for name in ("board", "network", "array", "cells", "rams", "mhz")),
             str(row["from the others"]),
             str(row["estimate"]),
         )
@@ -99,7 +100,7 @@ def rows() -> list[dict[str, Any]]:
     """The routed designs: those of boards, and those that were added."""
     boards = json.loads((FOLDER / f"{BOARDS}.json").read_text())["results"].values()
     known = {
-        _key(row): {**row, "cells": row["used"]["cell"], "mhz": row["fmax MHz"]}
+        _key(row): {**row, "cells": row["used"]["cell"], "rams": row["used"]["ram"], "mhz": row["fmax MHz"]}
         for row in boards
         if "cell" in row["used"]
     }
@@ -128,27 +129,25 @@ def fitted(data: list[dict[str, Any]]) -> dict[str, Any]:
     devices = [device_of(row) for row in data]
     families = sorted({device.family.name for device in devices})
     place = np.array([families.index(device.family.name) for device in devices])
-    cells = np.array([row["cells"] for row in data], float)
-    fill = cells / np.array([device.luts for device in devices])
     clocks = np.array([row["mhz"] for row in data], float)
     expected = np.array(list(EXPECTED.values()))
 
     def misses(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        size, crowding = x[:2]
-        loads = np.array([burden(*pair, size, crowding) for pair in zip(cells, fill)])
+        weights = dict(zip(EXPECTED, x))
+        loads = np.array([burden(device, _used(row), weights) for device, row in zip(devices, data)])
+        times = x[len(EXPECTED) :][place]
         return np.concatenate(
-            [np.log(x[2:][place] * loads * clocks / 1e3), STIFFNESS * (x[:2] / expected - 1)]
+            [np.log(times * loads * clocks / 1e3), STIFFNESS * (x[: len(EXPECTED)] / expected - 1)]
         )
 
     start = np.concatenate([expected, np.full(len(families), 5.0)])
     # Some designs have a slow path of their own, others were asked for less than they bear: neither may rule.
     found = least_squares(misses, start, bounds=(0, np.inf), loss="soft_l1", f_scale=0.05).x
     return {
-        "size": round(float(found[0]), 4),
-        "crowding": round(float(found[1]), 4),
+        **{name: round(float(value), 4) for name, value in zip(EXPECTED, found)},
         "families": {
             name: {"nanoseconds": round(float(value), 4), "designs": int((place == index).sum())}
-            for index, (name, value) in enumerate(zip(families, found[2:]))
+            for index, (name, value) in enumerate(zip(families, found[len(EXPECTED) :]))
         },
     }
 
@@ -156,8 +155,13 @@ def fitted(data: list[dict[str, Any]]) -> dict[str, Any]:
 def _clock(model: dict[str, Any], row: dict[str, Any]) -> float:
     """The clock in MHz that a model says."""
     device = device_of(row)
-    load = burden(row["cells"], row["cells"] / device.luts, model["size"], model["crowding"])
+    load = burden(device, _used(row), model)
     return round(1e3 / (model["families"][device.family.name]["nanoseconds"] * load), 1)
+
+
+def _used(row: dict[str, Any]) -> dict[str, float]:
+    """What a design takes, by the names that the estimate has."""
+    return {"cell": row["cells"], "ram": row["rams"]}
 
 
 if __name__ == "__main__":

@@ -38,7 +38,9 @@ def main(folder: str) -> None:
     total = {name: sum(row[0][0][name] for row in rows) for name in ("passed", *OUTCOMES)}
     seconds = sum(row[0][1] for row in rows)
     failed = total["failure"] + total["error"]
-    print(f"{seconds:9.0f} {total['passed']:7} {failed:7} {total['skipped']:8}  {len(rows)} files in {folder}")
+    print(
+        f"{seconds:9.0f} {total['passed']:7} {failed:7} {total['skipped']:8}  {len(rows)} files in {folder}"
+    )
 
 
 if __name__ == "__main__":

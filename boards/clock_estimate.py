@@ -2,17 +2,20 @@
 
 ::
 
-    1 / clock = s * (1 + size * sqrt(cells / 1000) + crowding * max(0, fill - FREE))
+    1 / clock = s * (1 + size * sqrt(cells / 1000) + crowding * max(0, fill - FREE)
+                     + memory * max(0, ram fill - FREE) * sqrt(device's cells / 1000))
 
 Signals cross a placed design, whose side grows with the root of its ``cells``; on a full device they go around others
-(``fill`` is the share of the device's cells that are taken). ``s`` is the time of a family's logic and memories;
-``size`` and ``crowding`` are alike for all. ``benchmarks/clock_model.py`` fits them to routed designs, and measures the
-errors on each from the others.
+(``fill`` is the share of the device's cells that are taken). Block RAMs stand in a few lines across the whole device:
+what takes most of them is as wide as the device, however few its cells, and crowds around them. ``s`` is the time of a
+family's logic and memories; ``size``, ``crowding`` and ``memory`` are alike for all. ``benchmarks/clock_model.py`` fits
+them to routed designs, and measures the errors on each from the others.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -21,7 +24,7 @@ from typing import Any
 from hwquant.boards.families.family import Device
 
 FREE = 0.5
-"""Fill of a device below which designs do not get in their own way."""
+"""Share of a device's cells, or block RAMs, below which designs do not get in their own way."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,16 @@ class ClockEstimate:
     designs: int
 
 
-def estimate_clock(device: Device, cells: int, target_mhz: float) -> ClockEstimate:
+def estimate_clock(device: Device, used: Mapping[str, float], target_mhz: float) -> ClockEstimate:
     """Estimate the highest clock that routing will find.
 
     Parameters
     ----------
     device : Device
         The FPGA.
-    cells : int
-        Cells that place and route packs the design in.
+    used : mapping of str to float
+        What the design takes, by the names of resources in reports: the cells that place and route packs it in
+        ("cell"), and block RAMs ("ram"); none of what is not there.
     target_mhz : float
         The clock in MHz that the board aims at, which stands where no design of the family has been routed.
     """
@@ -56,17 +60,30 @@ def estimate_clock(device: Device, cells: int, target_mhz: float) -> ClockEstima
     family = model["families"].get(device.family.name)
     if family is None:
         return ClockEstimate(target_mhz, 0)
-    load = burden(cells, cells / device.luts, model["size"], model["crowding"])
-    return ClockEstimate(1e3 / (family["nanoseconds"] * load), family["designs"])
+    return ClockEstimate(1e3 / (family["nanoseconds"] * burden(device, used, model)), family["designs"])
 
 
-def burden(cells: float, fill: float, size: float, crowding: float) -> float:
-    """How many times longer signals take than in a design of no size on an empty device."""
-    return float(1 + size * (cells / 1000) ** 0.5 + crowding * max(0.0, fill - FREE))
+def burden(device: Device, used: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    """How many times longer signals take than in a design of no size on an empty device.
+
+    Parameters
+    ----------
+    device : Device
+        The FPGA.
+    used : mapping of str to float
+        What the design takes, as of :func:`estimate_clock`.
+    weights : mapping of str to float
+        "size", "crowding" and "memory".
+    """
+    cells, rams = used.get("cell", 0), used.get("ram", 0)
+    size = float(weights["size"] * (cells / 1000) ** 0.5)
+    crowding = weights["crowding"] * max(0.0, cells / device.luts - FREE)
+    memory = weights["memory"] * max(0.0, rams / device.rams - FREE) * (device.luts / 1000) ** 0.5
+    return 1 + size + crowding + float(memory)
 
 
 @cache
 def clock_model() -> dict[str, Any]:
-    """The fitted ``size``, ``crowding`` and ``families``, and their ``errors``, from ``boards/clock.json``."""
+    """The fitted coefficients and ``families``, and their ``errors``, from ``boards/clock.json``."""
     text = resources.files("hwquant.boards").joinpath("clock.json").read_text(encoding="utf-8")
     return dict(json.loads(text))

@@ -142,8 +142,7 @@ def board_clock(
     board: Board, device: Device, used: Sequence[Need], *, external: bool = False
 ) -> ClockEstimate:
     """The clock of a design that takes so much; the board's target for a family of which nothing was routed."""
-    cells = next((need.needed for need in used if need.resource == "cell"), 0)
-    found = estimate_clock(device, cells, board.target_mhz)
+    found = estimate_clock(device, {need.resource: need.needed for need in used}, board.target_mhz)
     return replace(found, megahertz=min(found.megahertz, board.target(external=True))) if external else found
 
 

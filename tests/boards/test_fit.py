@@ -15,6 +15,7 @@ from hwquant.boards.resources import estimate_resources
 from hwquant.boards.shapes import SEVERAL, SHAPES, Shapes, regular
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.config import ArrayConfig
+from hwquant.program.sides import array_name
 
 TARGET = 50.0
 UNIQUE = sorted({device.name: device for device in DEVICES.values()}.values(), key=lambda device: device.name)
@@ -38,12 +39,14 @@ def shapes():
 def exhaustive(shapes, device):
     """(ms, LUTs, shape) of everything that fits."""
     found = []
-    for shape in SHAPES:
-        item = shapes.compiled(shape, device)
+    for shape in (*SHAPES, *SEVERAL):
+        try:
+            item = shapes.compiled(shape, device)
+        except (DoesNotFit, Unsupported):
+            continue
         items = needs(item.program.config, device, item.contents)
         if all(need.needed <= need.allowed for need in items):
-            cells = {need.resource: need.needed for need in items}.get("cell", 0)
-            clock = estimate_clock(device, cells, TARGET)
+            clock = estimate_clock(device, {need.resource: need.needed for need in items}, TARGET)
             found.append((item.report.cycles / (clock.megahertz * 1e3), items[0].needed, shape))
     return found
 
@@ -65,7 +68,7 @@ def test_the_chosen_array_is_the_fastest_of_all_that_fit(shapes, device, changes
     found = choose_array(shapes, mine)
     best = min(exhaustive(shapes, mine.device))
     assert found.fits
-    assert (found.milliseconds, (found.chosen.rows, found.chosen.columns)) == (best[0], best[2])
+    assert (found.milliseconds, found.chosen.shape) == (best[0], array_name(best[2]))
     assert found.shapes == len(SHAPES) + len(SEVERAL)
     assert found.chosen.shape in found.reason
 

@@ -46,7 +46,7 @@ def everything(shapes):
         taken = needs(config, device, item.contents)
         if all(need.excess <= 1 for need in taken):
             numbers = {need.resource: need.needed for need in taken}
-            hertz = estimate_clock(device, numbers["cell"], 24.0).megahertz * 1e6
+            hertz = estimate_clock(device, numbers, 24.0).megahertz * 1e6
             numbers |= {"fps": hertz / item.report.cycles, "energy_nj": activity(item.program).energy_nj}
             found.append({**numbers, "bytes": -(-sum(memory_bits(config).values()) // 8)})
     return found
