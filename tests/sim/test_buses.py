@@ -52,6 +52,7 @@ def test_several_arrays_and_wide_words_are_behind_buses(bus, array, stalls):
     assert (outcome.status, outcome.message) == ("passed", "")
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("bus", BUSY)
 @pytest.mark.parametrize("simulator", ["icarus", "verilator", "cxxrtl"])
 def test_every_simulator_takes_them(bus, simulator):

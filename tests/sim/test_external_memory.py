@@ -59,6 +59,7 @@ def test_random_networks_give_every_tensor_and_the_predicted_cycles(seed):
     assert verification.cycles == timing(program, memory).cycles
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("memory", [None, QUICK, SLOW, REFRESHED, ROWS])
 def test_cxxrtl_takes_the_predicted_cycles_for_every_memory(memory):
     program, qgraph, inputs = case(2, (4, 4))
@@ -95,6 +96,7 @@ def test_the_emitted_verilog_does_the_same(simulator, build_dir):
     assert verification.first is None
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "features",
     [
