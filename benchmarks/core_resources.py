@@ -37,6 +37,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hwquant import demo, hwq
+from hwquant.boards.budget import dsp_budget
 from hwquant.boards.device import DEVICES
 from hwquant.data import load_samples
 from hwquant.frontends import from_onnx, load_model
@@ -225,7 +226,7 @@ def working_folder(kept: Path | None) -> Iterator[Path]:
 
 def measure(component: Component, config: ArrayConfig, work: Path, target: float | None) -> dict[str, Any]:
     """Cells, LUTs and flip-flops a multiplier and, if it is to be routed, clock and critical path."""
-    cells = synthesize(component, DEVICES["lfe5u-85f"].budget(config), work)
+    cells = synthesize(component, dsp_budget(config, DEVICES["lfe5u-85f"]), work)
     luts = cells["LUT4"] + 2 * cells["CCU2C"]
     elements = config.rows * config.columns
     row: dict[str, Any] = {**cells, "LUT total": luts, "LUT/PE": round(luts / elements, 1)}

@@ -28,6 +28,7 @@ from results import FOLDER, write_results
 from rich.console import Console
 from rich.table import Table
 
+from hwquant.boards.budget import dsp_budget
 from hwquant.boards.contents import Contents
 from hwquant.boards.device import DEVICES
 from hwquant.boards.features import Features, facts_for, features_of, part_named
@@ -64,7 +65,7 @@ def measure(case: Case, cache: Path) -> dict[str, Any]:
     made = case.make()
     contents = asdict(Contents.of_images(case.config, made.images))
     device = DEVICES[case.device]
-    found = synthesized(case.top(made), device, device.budget(case.config), cache)
+    found = synthesized(case.top(made), device, dsp_budget(case.config, device), cache)
     return {
         "name": case.name,
         "device": case.device,

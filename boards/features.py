@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
+from hwquant.boards.budget import dsp_budget
 from hwquant.boards.contents import DIVISOR, Contents, as_synthesized, kept, used_columns
 from hwquant.boards.families.family import Device, Family
 from hwquant.boards.large_ram import weights_in_large_ram
@@ -100,7 +101,7 @@ def part_named(path: str) -> str:
 
 def facts_for(config: ArrayConfig, device: Device, *, link: bool, kind: LinkKind = "uart") -> Facts:
     """The facts of what is synthesized: an accelerator, or a board's top with it and a ``link`` of a kind."""
-    budget, loadable = device.budget(config), weights_in_large_ram(config, device)
+    budget, loadable = dsp_budget(config, device), weights_in_large_ram(config, device)
     if not link:
         return Accelerator.facts(config, budget, loadable=loadable)
     if kind == "uart":

@@ -14,6 +14,7 @@ from typing import assert_never
 from hwquant.board_report import check_replaceable, write_board_report
 from hwquant.boards import tools
 from hwquant.boards.board import Board
+from hwquant.boards.budget import dsp_budget
 from hwquant.boards.clock_search import EFFORTS, Effort
 from hwquant.boards.clocking import pll_settings
 from hwquant.boards.constraints import constraints
@@ -285,7 +286,7 @@ def _on_device(
     build: Build, board: Board, device: Device, job: _Job, report: Progress, folder: Path
 ) -> _Made:
     """Synthesize, route at the highest clock that is found, and pack."""
-    family, budget = device.family, device.budget(build.program.config)
+    family, budget = device.family, dsp_budget(build.program.config, device)
     config = build.program.config
     core = accelerator(build.program, loadable=weights_in_large_ram(config, device), hosted=True)
     top = BoardTop(board, core, job.wanted, tunable=isinstance(family.flow, OpenFlow))

@@ -14,6 +14,7 @@ from pathlib import Path
 from amaranth.lib.wiring import Component
 
 from hwquant.boards import tools
+from hwquant.boards.budget import dsp_budget
 from hwquant.boards.families import FAMILIES
 from hwquant.boards.families.family import CellModels, Device
 from hwquant.errors import Unsupported, require
@@ -55,7 +56,7 @@ def netlist(program: Program, device: Device, component: Component | None = None
         )
     with working_folder() as work:
         source = work / "accelerator.il"
-        text = to_rtlil(component or accelerator(program), TOP, device.budget(program.config))
+        text = to_rtlil(component or accelerator(program), TOP, dsp_budget(program.config, device))
         write_bytes(source, text.encode())
         tools.synthesize(source, device, TOP, verilog="netlist.v")
         return with_models((work / "netlist.v").read_text(encoding="utf-8"), models)

@@ -13,8 +13,7 @@ from hwquant.boards.families.ram import LogicCost, Ram, ShiftRegisters
 from hwquant.boards.families.sdram import SdramCells
 from hwquant.boards.families.usb import UsbCells
 from hwquant.link.protocol import LARGE, SMALL, Window
-from hwquant.program.config import ArrayConfig
-from hwquant.rtl_templates.dsp import DspBlocks, DspBudget, blocks_of
+from hwquant.rtl_templates.dsp import DspBlocks, blocks_of
 
 ROUTABLE: Mapping[str, float] = {"lut": 0.85, "ff": 0.85, "cell": 0.95}
 """Of most families: see :attr:`Family.routable`."""
@@ -88,6 +87,9 @@ class Family:
         that nothing reads are left open.
     routable : mapping of str to float, optional
         Share of a resource that may be used, above which placing and routing get slow or fail; 1 for those not named.
+    crowded : float or None, default None
+        What the shares of block RAMs and of DSP blocks that are used may add up to, 0 to 2: above it, routing gets
+        slow or fails, so that products get fewer DSP blocks. None where it is not known that this matters.
     rgmii : bool, default False
         Whether LiteEth has a PHY for it.
     usb : UsbCells or None, default None
@@ -119,6 +121,7 @@ class Family:
     shift_registers: ShiftRegisters | None = None
     unread: Mapping[str, str] = field(default_factory=dict)
     routable: Mapping[str, float] = field(default_factory=lambda: ROUTABLE)
+    crowded: float | None = None
     rgmii: bool = False
     usb: UsbCells | None = None
     sdram: SdramCells | None = None
@@ -224,7 +227,3 @@ class Device:
         """Number of signed products of such widths that the DSP blocks hold; None where these need no block."""
         each = blocks_of(self.family.dsp, a_bits, b_bits)
         return int(self.multipliers / each) if each else None
-
-    def budget(self, config: ArrayConfig) -> DspBudget:
-        """The budget of an accelerator on this device: which of its products get DSP blocks."""
-        return DspBudget.share(config, self.family.dsp, self.multipliers)

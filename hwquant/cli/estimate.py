@@ -99,6 +99,7 @@ def on_device(program: Program, device: Device, synthesize: bool) -> dict[str, A
 
 def synthesized_core(program: Program, device: Device) -> dict[str, int]:
     """Resources that Yosys counts for the accelerator; earlier counts come from the cache folder."""
+    from hwquant.boards.budget import dsp_budget
     from hwquant.boards.large_ram import weights_in_large_ram
     from hwquant.boards.synthesis import synthesized
     from hwquant.files import cache_folder
@@ -107,7 +108,7 @@ def synthesized_core(program: Program, device: Device) -> dict[str, int]:
     component = accelerator(program, loadable=weights_in_large_ram(program.config, device))
     with progress() as track:
         track(f"synthesis for {device.name}", 0, 0)
-        synthesis = synthesized(component, device, device.budget(program.config), cache_folder())
+        synthesis = synthesized(component, device, dsp_budget(program.config, device), cache_folder())
     return synthesis.used(device.family)
 
 

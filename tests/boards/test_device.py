@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from hwquant.boards import tools
+from hwquant.boards.budget import dsp_budget
 from hwquant.boards.device import DEVICES, NO_DEVICE, find_device
 from hwquant.boards.families import FAMILIES
 from hwquant.errors import Unsupported
@@ -26,7 +27,7 @@ CELL = {
 
 def cells_of(component, device, config, folder):
     source = folder / "top.il"
-    source.write_text(to_rtlil(component, "top", device.budget(config)))
+    source.write_text(to_rtlil(component, "top", dsp_budget(config, device)))
     return tools.synthesize(source, device)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hwquant_testing.small_networks import Net, images
 
+from hwquant.boards.budget import dsp_budget
 from hwquant.boards.device import DEVICES
 from hwquant.boards.netlist import netlist
 from hwquant.errors import HwquantError
@@ -74,7 +75,7 @@ def test_a_netlist_equals_the_golden_model(network, ecp5_netlist, name, offset, 
     assert instances(verilog, RAM[device.family.name]) > 1
     available = 8 if multipliers is None else multipliers * (2 if device.family.dsp.half else 1)
     assert instances(verilog, MULTIPLIER[device.family.name]) == min(8 + (offset == "sum"), available)
-    assert device.budget(program.config).pairs == {3: 2, 5: 4, 6: 2}.get(multipliers, 0)
+    assert dsp_budget(program.config, device).pairs == {3: 2, 5: 4, 6: 2}.get(multipliers, 0)
     result = verify(program, network, images(network, 2), simulator="icarus", watch=2, verilog=verilog)
     assert result.first is None, str(result.first)
     assert (result.samples, result.mismatches) == (2, 0)

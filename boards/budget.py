@@ -1,0 +1,42 @@
+"""Which of an accelerator's products get the DSP blocks of a device."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from hwquant.boards.contents import Contents, memories
+from hwquant.boards.families.family import Device
+from hwquant.boards.large_ram import weights_in_large_ram
+from hwquant.boards.memories import memory_resources
+from hwquant.program.config import ArrayConfig
+from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.dsp import DspBudget
+
+
+@cache
+def dsp_budget(config: ArrayConfig, device: Device) -> DspBudget:
+    """The budget of an accelerator on a device.
+
+    Where block RAMs and DSP blocks stand side by side, a device that is full of both is slow, or is not routed at all:
+    then some products are made of look-up tables instead (:attr:`~hwquant.boards.families.family.Family.crowded`).
+
+    Parameters
+    ----------
+    config : ArrayConfig
+        Configuration of the accelerator.
+    device : Device
+        The FPGA.
+    """
+    available, crowded = device.multipliers, device.family.crowded
+    if crowded is not None:
+        available = int(available * min(1.0, max(0.0, crowded - _block_rams(config, device) / device.rams)))
+    return DspBudget.share(config, device.family.dsp, available)
+
+
+def _block_rams(config: ArrayConfig, device: Device) -> float:
+    """The block RAMs of an accelerator, whatever its memories hold."""
+    facts = Accelerator.facts(
+        config, DspBudget(device.family.dsp), loadable=weights_in_large_ram(config, device)
+    )
+    found = memories(facts, config, Contents.of(config))
+    return sum(count * memory_resources(memory, device.family).blocks for memory, count in found)
