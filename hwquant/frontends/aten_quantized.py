@@ -99,8 +99,8 @@ def _parameters(call: AtenCall) -> tuple[Array, Array, int]:
         raise call.build.invalid(f"its scale is {scale.min():g}, which must be positive")
     name = "zero_points" if several else "zero_point"
     zero = np.zeros(scale.shape) if call.any(name) is None else call.weights(name)
-    if (zero != np.round(zero)).any():
-        raise call.build.refuse("its zero point is no integer; round it")
+    if (zero != np.round(zero)).any() or (np.abs(zero) >= 1 << 31).any():
+        raise call.build.refuse("its zero point is no integer of 32 bits; quantize the module again")
     return scale, zero.astype(np.int64), int(call.get("axis", 0))
 
 

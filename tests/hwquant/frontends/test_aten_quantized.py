@@ -11,6 +11,8 @@ from hwquant import floating, golden
 from hwquant.agreement import compare
 from hwquant.errors import HwquantError
 from hwquant.frontends import from_exported, from_torch, load_model, with_source
+from hwquant.frontends.aten import translate
+from hwquant.frontends.aten_program import AtenInput, AtenNode, AtenProgram, Reference
 from hwquant.frontends.same import same_graph
 from hwquant.quantize import quantize
 
@@ -232,3 +234,63 @@ def integers_apart(x):
 def test_what_the_array_has_no_integers_for_is_refused(function, message):
     with pytest.raises(HwquantError, match=message):
         graph_of(function)
+
+
+def crafted(first, second, weight):
+    """A program that torch has not checked: a pair, and a convolution with a weight."""
+    form = {"scale": 0.1, "zero_point": 0, "quant_min": -128, "quant_max": 127, "dtype": "int8"}
+    channels = {"scales": Reference("s"), "zero_points": Reference("z"), "axis": 0}
+    limits = {"quant_min": -128, "quant_max": 127, "dtype": "int8"}
+    calls = [
+        ("q", "quantize_per_tensor", {"input": Reference("x"), **form, **first}),
+        ("d", "dequantize_per_tensor", {"input": Reference("q"), **form, **second}),
+        ("v", "dequantize_per_channel", {"input": Reference("w"), **channels, **limits, **weight}),
+    ]
+    nodes = [AtenNode(name, f"quantized_decomposed.{kind}", given, (name,)) for name, kind, given in calls]
+    nodes.append(AtenNode("c", "conv2d", {"input": Reference("d"), "weight": Reference("v")}, ("c",)))
+    constants = {
+        "w": np.arange(24, dtype=np.int8).reshape(3, 2, 2, 2),
+        "s": np.float32([0.1, 0.2, 0.3]),
+        "z": np.zeros(3, np.int64),
+        "one": np.float32([0.1]),
+        "negative": np.float32([0.1, -1, 0.3]),
+        "nan": np.float32([0.1, np.nan, 0.3]),
+        "square": np.float32([[0.1, 0.2, 0.3]]),
+        "half": np.float32([0, 0.5, 0]),
+        "far": np.int64([0, 1 << 40, 0]),
+    }
+    return AtenProgram("p", (AtenInput("x", (2, 2, 4, 4), "float32"),), constants, tuple(nodes), ("c",))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "weight", "message"),
+    [
+        ({"scale": 0.0}, {}, {}, r"'q'.*its scale is 0, which must be positive"),
+        ({"scale": float("nan")}, {}, {}, r"'q'.*'scale' contains NaN"),
+        ({"zero_point": 1 << 62}, {}, {}, r"'q'.*its zero point is no integer of 32 bits"),
+        ({"quant_min": 127}, {}, {}, r"'q'.*its integers from 127 to 127 are not a range of int8"),
+        ({"dtype": "uint8"}, {}, {}, r"'q'.*its integers from -128 to 127 are not a range of uint8"),
+        ({"dtype": "float16"}, {}, {}, r"'q'.*its integers are float16; quantize activations and weights"),
+        ({"input": Reference("w")}, {}, {}, r"'q'.*it quantizes int8; only real numbers can be"),
+        ({}, {"dtype": "uint8"}, {}, r"'d'.*it takes int8 for uint8; quantize and dequantize with one type"),
+        ({}, {"out_dtype": "float16"}, {}, r"'d'.*it gives float16, whose rounding is not reproduced"),
+        ({}, {}, {"scales": Reference("one")}, r"'v'.*its zero point has shape \(3,\), its scale \(1,\)"),
+        ({}, {}, {"scales": Reference("negative")}, r"'v'.*its scale is -1, which must be positive"),
+        ({}, {}, {"scales": Reference("nan")}, r"'v'.*'nan' contains NaN"),
+        (
+            {},
+            {},
+            {"scales": Reference("square")},
+            r"'v'.*its scale has shape \(1, 3\), not one number or one",
+        ),
+        ({}, {}, {"scales": Reference("x")}, r"'v'.*is computed from the network's input"),
+        ({}, {}, {"zero_points": Reference("half")}, r"'v'.*its zero point is no integer"),
+        ({}, {}, {"zero_points": Reference("far")}, r"'v'.*its zero point is no integer of 32 bits"),
+        ({}, {}, {"axis": 1}, r"'v'.*it has 3 scales along axis 1 of a constant of shape \(3, 2, 2, 2\)"),
+        ({}, {}, {"axis": -5}, r"'v'.*its scales are along axis -5 of 4"),
+    ],
+)
+def test_crafted_parameters_are_refused_by_name(first, second, weight, message):
+    assert translate(crafted({}, {}, {})).given.lost == ()
+    with pytest.raises(HwquantError, match=message):
+        translate(crafted(first, second, weight))
