@@ -1,8 +1,8 @@
 """How far an integer network agrees with the quantized model that it was made of, as a runtime computes that one.
 
-onnxruntime is the oracle. Each tensor whose integers the model has is compared twice: as the whole network gives it,
-and as its layer alone gives it from the runtime's integers, so that a layer that errs is not taken for one that was
-handed errors. A TensorFlow Lite file is compared by the ONNX model that it becomes.
+The oracle is onnxruntime, or torch for its own programs. Each tensor whose integers the model has is compared twice: as
+the whole network gives it, and as its layer alone gives it from the runtime's integers, so that a layer that errs is
+not taken for one that was handed errors. A TensorFlow Lite file is compared by the ONNX model that it becomes.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant import golden
-from hwquant.agreement.runtime import Runtime
+from hwquant.agreement.runtime import of_onnx, of_program
 from hwquant.agreement.tensors import TensorAgreement, Tensors
 from hwquant.errors import HwquantError, Unsupported
-from hwquant.frontends import as_onnx_model, from_onnx
+from hwquant.frontends import with_source
+from hwquant.frontends.aten_program import AtenProgram
 from hwquant.host import before
 from hwquant.interface import as_array
 from hwquant.progress import Progress
@@ -27,6 +28,7 @@ from hwquant.qgraph import QGraph
 
 if TYPE_CHECKING:
     import onnx
+    import torch
 
     from hwquant.frontends.batch import BatchAxis, Shapes
 
@@ -82,7 +84,7 @@ class Agreement:
 
 
 def compare(
-    source: str | Path | onnx.ModelProto,
+    source: str | Path | onnx.ModelProto | torch.export.ExportedProgram,
     qgraph: QGraph,
     x: Array | Mapping[str, Array],
     *,
@@ -94,8 +96,9 @@ def compare(
 
     Parameters
     ----------
-    source : str, Path or onnx.ModelProto
-        The model: ONNX with QuantizeLinear or with operators on integers, or TensorFlow Lite.
+    source : str, Path, onnx.ModelProto or torch.export.ExportedProgram
+        The model: ONNX with QuantizeLinear or with operators on integers, TensorFlow Lite, or what PyTorch's PT2E flow
+        makes, exported.
     qgraph : QGraph
         The network that was made of it.
     x : ndarray or mapping of ndarray, shape (N, *shape)
@@ -115,16 +118,18 @@ def compare(
     Raises
     ------
     HwquantError
-        The model has no integers, or cannot be run; the network has other inputs or outputs; the package onnxruntime is
-        absent.
+        The model has no integers, or cannot be run; the network has other inputs or outputs; the package of its
+        runtime is absent.
     """
     if any(item.state is not None for item in qgraph.inputs):
         raise Unsupported(
             f"network {qgraph.name!r} has states, which its source does not carry from call to call"
         )
-    model = as_onnx_model(source)
-    graph = from_onnx(model, shapes=shapes, batch_axis=batch_axis)
-    there = {name for node in model.graph.node for name in node.output}
+    graph, model = with_source(source, shapes=shapes, batch_axis=batch_axis)
+    if isinstance(model, AtenProgram):
+        there = {name for node in model.nodes for name in node.outputs}
+    else:
+        there = {name for node in model.graph.node for name in node.output}
     known = {
         name: found
         for name, found in graph.given.sources.items()
@@ -137,7 +142,10 @@ def compare(
             f"network {qgraph.name!r} has the outputs {', '.join(qgraph.network_outputs)}, its source has "
             f"{', '.join(graph.network_outputs)}; give the model that it was made of"
         )
-    runtime = Runtime(model, [*known, *graph.network_outputs], batch_axis is None)
+    wanted, bare = [*known, *graph.network_outputs], batch_axis is None
+    runtime = (
+        of_program(model, wanted, bare) if isinstance(model, AtenProgram) else of_onnx(model, wanted, bare)
+    )
     arrays = _arrays(qgraph, x)
     total = len(next(iter(arrays.values())))
     tensors = Tensors(qgraph, known)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path), metavar="MODEL.onnx|MODEL.tflite")
+@click.argument("source", type=click.Path(path_type=Path), metavar="MODEL.onnx|MODEL.pt2|MODEL.tflite")
 @click.argument("network", type=click.Path(path_type=Path), metavar="NET.hwq")
 @data_option
 @count_option
@@ -32,8 +32,8 @@ def compare(
 ) -> None:
     """Compare NET.hwq with the quantized MODEL that it was made of.
 
-    onnxruntime computes MODEL's integers for DATA.npz, and the golden model those of NET.hwq; "alone" is the largest
-    difference of what a layer makes of MODEL's own integers.
+    onnxruntime computes MODEL's integers for DATA.npz, torch those of a .pt2, and the golden model those of NET.hwq;
+    "alone" is the largest difference of what a layer makes of MODEL's own integers.
     """
     from hwquant import agreement, hwq
     from hwquant.data import load_samples

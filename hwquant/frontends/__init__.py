@@ -1,10 +1,9 @@
 """Trained networks in: ONNX and TensorFlow Lite files, torch modules and ``torch.export`` programs become a `Graph`."""
 
-from hwquant.frontends.model_files import as_onnx_model, load_model, load_network, read_back
+from hwquant.frontends.model_files import load_model, load_network, read_back, with_source
 from hwquant.frontends.models import from_brevitas, from_exported, from_onnx, from_torch
 
 __all__ = [
-    "as_onnx_model",
     "from_brevitas",
     "from_exported",
     "from_onnx",
@@ -12,4 +11,5 @@ __all__ = [
     "load_model",
     "load_network",
     "read_back",
+    "with_source",
 ]

@@ -45,9 +45,14 @@ _ADVICE = (
         "run_decompositions() made this of something else, export without it",
     ),
     (
-        r"dynamicquantize.*|qlinear.*|convinteger|matmulinteger|(\w+\.)?(fake|de)?quantize(per|affine).*",
-        "give hwquant the float network from before quantization, or an ONNX model with QuantizeLinear and "
-        "DequantizeLinear",
+        r"dynamicquantize.*|quantizeddecomposed\.chooseqparams.*",
+        "its scales are those of the sample at hand; quantize with fixed ones, found by calibration",
+    ),
+    (
+        r"qlinear.*|convinteger|matmulinteger|(?!quantizeddecomposed\.(de)?quantizeper(tensor|channel)$)(\w+\.)?"
+        "(fake|de)?quantize(per|affine).*",
+        "give hwquant the float network from before quantization, an ONNX model with QuantizeLinear and "
+        "DequantizeLinear, or what convert_pt2e makes, with scales of tensors or channels",
     ),
     (
         "nativebatchnorm(legit)?(functional)?",

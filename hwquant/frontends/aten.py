@@ -14,9 +14,10 @@ from hwquant.frontends.aten_declared import account, declared
 from hwquant.frontends.aten_numbers import NUMBERS
 from hwquant.frontends.aten_operators import ALIASING, IGNORED, OPERATORS
 from hwquant.frontends.aten_program import AtenInput, AtenNode, AtenProgram, Reference, references
+from hwquant.frontends.aten_quantized import Integers
 from hwquant.frontends.aten_schema import BatchSize, Schema, Unaccounted
 from hwquant.frontends.aten_storage import Storage
-from hwquant.frontends.aten_types import NAMES, REAL, Operand, category, settled
+from hwquant.frontends.aten_types import NAMES, REAL, Operand, category, moved, settled
 from hwquant.frontends.batch import NO_BATCH, BatchAxis, Dimensions, Shapes, check_fixed, fixed, shared_batch
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.layouts import Layout, with_layouts
@@ -79,6 +80,7 @@ class _Translation:
         self.types = {name: array.dtype.name for name, array in program.constants.items()}
         self.types |= program.types
         self.storage = Storage(program)
+        self.integers = Integers(build, self.values)
 
     def graph(self) -> Graph:
         """Translate the inputs, every node and the outputs."""
@@ -118,7 +120,9 @@ class _Translation:
         self.build.operator = node.operator
 
     def _translate(self, position: int, node: AtenNode) -> None:
-        given = {name: self._resolved(argument) for name, argument in node.arguments.items()}
+        read = list(references(node.arguments))
+        inside = any(isinstance(self.values.get(name), Value) for name in read)
+        given = {name: self._resolved(argument, inside) for name, argument in node.arguments.items()}
         if node.operator in NUMBERS:
             results = NUMBERS[node.operator](given)
             self.values |= {name: results for name in node.outputs if name is not None}
@@ -143,7 +147,8 @@ class _Translation:
             if isinstance(argument, Reference)
         }
         call = AtenCall(self.build, node.label, arguments, names, operands, dtype)
-        result = OPERATORS[operator].importer(call)
+        importer, moves = OPERATORS[operator].importer, OPERATORS[operator].rule is moved
+        result = self.integers.follow(call, importer, moves, read, node.outputs)
         if isinstance(result, list):
             self._store_parts(node, schema, result, dtype)
             return
@@ -170,6 +175,7 @@ class _Translation:
         if in_place and source is not None:
             for name in self.storage.written(self.build, position, source):
                 self.values[name], self.types[name] = result, dtype
+                self.integers.overwritten(name)
         first, *others = node.outputs or (None,)
         for number, other in enumerate(others, start=1):
             if other is not None and other in self.storage.last_use:
@@ -181,16 +187,16 @@ class _Translation:
             aliases = schema.aliases or operator in ALIASING
             self.storage.add(first, source if in_place or aliases else None, same=in_place)
 
-    def _resolved(self, argument: Any) -> Any:
-        """An argument, with the values of what it refers to."""
+    def _resolved(self, argument: Any, exact: bool) -> Any:
+        """An argument, with the values of what it refers to; ``exact`` where these meet activations."""
         if isinstance(argument, Reference):
             if argument.name not in self.values:
                 raise self.build.refuse(
                     f"it reads {argument.name!r}, which nothing supported before it produces"
                 )
-            return self.values[argument.name]
+            return self.integers.exact(argument.name) if exact else self.values[argument.name]
         if isinstance(argument, list | tuple):
-            return [self._resolved(item) for item in argument]
+            return [self._resolved(item, exact) for item in argument]
         return argument
 
     def _operands(self, schema: Schema, node: AtenNode, given: Mapping[str, Any]) -> Sequence[Operand]:
@@ -219,7 +225,8 @@ class _Translation:
         value = self.values.get(name)
         if not isinstance(value, Value):
             raise Unsupported(f"output {name!r} does not depend on the network's input")
-        if self.types[name] not in REAL and value.host[-1:] != ("argmax",):
+        given = value.quantized is not None or value.host[-1:] == ("argmax",)
+        if self.types[name] not in REAL and not given:
             raise Unsupported(
                 f"output {name!r} is {self.types[name]}; only real numbers can be computed, and the result of argmax"
             )

@@ -17,6 +17,7 @@ from hwquant.frontends import aten_constants as constants
 from hwquant.frontends import aten_layers as layers
 from hwquant.frontends import aten_moves as moves
 from hwquant.frontends import aten_pointwise as pointwise
+from hwquant.frontends import aten_quantized as quantized
 from hwquant.frontends import aten_views as views
 from hwquant.frontends.aten_call import AtenCall
 from hwquant.frontends.aten_schema import BatchSize
@@ -136,6 +137,8 @@ def _cast(call: AtenCall) -> Value | Array:
     source, dtype = call.get("self"), call.operands[0].dtype
     if not isinstance(source, Value):
         return np.asarray(source)  # the translation gives it its type
+    if source.quantized is not None:
+        raise call.build.refuse("it casts integers that a tensor was quantized to; dequantize them before")
     classes = source.shape[1] - 1 if source.host[-1:] == ("argmax",) else None
     if not lossless(dtype, call.dtype, classes):
         half = category(call.dtype) == 2
@@ -356,6 +359,20 @@ OPERATORS: Mapping[str, Operator] = {
         compares,
         {
             **pointwise.COMPARISONS,
+        },
+    ),
+    **_all(
+        quantized.quantizes,
+        {
+            "quantized_decomposed.quantize_per_channel": quantized.quantize,
+            "quantized_decomposed.quantize_per_tensor": quantized.quantize,
+        },
+    ),
+    **_all(
+        quantized.dequantizes,
+        {
+            "quantized_decomposed.dequantize_per_channel": quantized.dequantize,
+            "quantized_decomposed.dequantize_per_tensor": quantized.dequantize,
         },
     ),
     **_all(

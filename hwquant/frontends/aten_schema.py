@@ -151,7 +151,7 @@ class Schema:
 
 
 _SCHEMA = re.compile(
-    r"(?:aten::)?(?P<operator>\w+)(?:\.(?P<overload>\w+))?\((?P<arguments>.*)\) -> (?P<results>.*)"
+    r"(?:aten::)?(?P<operator>(?:\w+::)?\w+)(?:\.(?P<overload>\w+))?\((?P<arguments>.*)\) -> (?P<results>.*)"
 )
 _ARGUMENT = re.compile(r"(?P<kind>\S+) (?P<name>\w+)(?:=(?P<default>\[[^]]*\]|[^,]+))?(?:, |$)")
 
@@ -177,5 +177,9 @@ def parsed(text: str) -> Schema:
     results = match["results"]
     count = results.count("Tensor") if "Tensor" in results else int(results != "()")
     return Schema(
-        match["operator"], match["overload"] or "default", arguments, count, results.startswith("Tensor(a)")
+        match["operator"].replace("::", "."),
+        match["overload"] or "default",
+        arguments,
+        count,
+        results.startswith("Tensor(a)"),
     )

@@ -1,4 +1,4 @@
-"""Every overload of an ATen operator that has a translation, as `torch.ops.aten` declares it.
+"""Every overload of an ATen operator that has a translation, as torch declares it.
 
 An argument that is named here is used by the operator's importer, unless `aten_declared` says that it is
 irrelevant, or at which value it is harmless. A test holds all of it against torch's own schemas: it is apart from
@@ -272,8 +272,27 @@ _weight_norm_interface(Tensor v, Tensor g, int dim=0) -> (Tensor, Tensor)
 where.self(Tensor condition, Tensor self, Tensor other) -> Tensor
 zeros(int[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None)
   -> Tensor
+quantized_decomposed::dequantize_per_channel(Tensor input, Tensor scales, Tensor? zero_points, int axis, int
+  quant_min, int quant_max, ScalarType dtype, *, ScalarType? out_dtype=None) -> Tensor
+quantized_decomposed::dequantize_per_tensor(Tensor input, float scale, int zero_point, int quant_min, int
+  quant_max, ScalarType dtype, *, ScalarType? out_dtype=None) -> Tensor
+quantized_decomposed::dequantize_per_tensor.tensor(Tensor input, Tensor scale, Tensor zero_point, int quant_min,
+  int quant_max, ScalarType dtype, *, ScalarType? out_dtype=None) -> Tensor
+quantized_decomposed::dequantize_per_tensor.tensor2(Tensor input, Tensor scale, Tensor zero_point, Tensor
+  quant_min, Tensor quant_max, ScalarType dtype, *, ScalarType? out_dtype=None) -> Tensor
+quantized_decomposed::quantize_per_channel(Tensor input, Tensor scales, Tensor zero_points, int axis, int
+  quant_min, int quant_max, ScalarType dtype) -> Tensor
+quantized_decomposed::quantize_per_tensor(Tensor input, float scale, int zero_point, int quant_min, int
+  quant_max, ScalarType dtype) -> Tensor
+quantized_decomposed::quantize_per_tensor.tensor(Tensor input, Tensor scale, Tensor zero_point, int quant_min, int
+  quant_max, ScalarType dtype) -> Tensor
+quantized_decomposed::quantize_per_tensor.tensor2(Tensor input, Tensor scale, Tensor zero_point, Tensor quant_min,
+  Tensor quant_max, ScalarType dtype) -> Tensor
 """
-"""Schemas, one a line, continued where the next is indented; symbolic integers are written as integers."""
+"""Schemas, one a line, continued where the next is indented; symbolic integers are written as integers.
+
+An operator of another library than ATen has that before its name.
+"""
 
 IN_PLACE = """
 abs acos acosh add addmm alpha_dropout asin asinh atan atanh ceil celu clamp clamp_max clamp_min clip cos cosh

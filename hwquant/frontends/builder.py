@@ -80,7 +80,9 @@ class Builder(Tensors):
         unless a window is known to want another.
         """
         if value.quantized is not None:
-            raise self.refuse("it computes with the integers of a QuantizeLinear; dequantize them before")
+            raise self.refuse(
+                "it computes with integers that a tensor was quantized to; dequantize them before"
+            )
         if value.preprocess is None:
             return self._out_of_join(value) if self.joined(value) else value
         if value.integer:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hwquant import hwq
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, Unsupported
 from hwquant.export.embedded import embedded, is_embedded
 from hwquant.files.reading import open_ordinary
+from hwquant.frontends.aten import translate
+from hwquant.frontends.aten_program import AtenProgram
 from hwquant.frontends.batch import BatchAxis, Shapes
 from hwquant.frontends.models import Reading, from_onnx, translated
 from hwquant.frontends.onnx_file import load
 from hwquant.frontends.pt2 import read_pt2
 from hwquant.frontends.tflite_file import IDENTIFIER
 from hwquant.frontends.tflite_onnx import tflite_as_onnx, tflite_with_states
+from hwquant.frontends.torch_export import read_exported
+from hwquant.frontends.torch_onnx import as_onnx
 from hwquant.frontends.torch_program import as_exported
 from hwquant.graph import Graph
 from hwquant.packages import load_package
@@ -24,6 +28,7 @@ from hwquant.states import with_states
 
 if TYPE_CHECKING:
     import onnx
+    import torch
 
 
 def load_model(
@@ -133,23 +138,53 @@ def read_back(path: str | Path) -> QGraph | None:
     return embedded(model, path.name) if is_embedded(model) else None
 
 
-def as_onnx_model(source: str | Path | onnx.ModelProto) -> onnx.ModelProto:
-    """Read a model as the ONNX model that the network is made of.
+def with_source(
+    source: str | Path | onnx.ModelProto | torch.export.ExportedProgram,
+    *,
+    shapes: Shapes | None = None,
+    batch_axis: BatchAxis = 0,
+) -> tuple[Graph, onnx.ModelProto | AtenProgram]:
+    """Read a model, and give what the network is made of as well: the tensors of ``Graph.given.sources`` are there.
+
+    Parameters
+    ----------
+    source : str, Path, onnx.ModelProto or torch.export.ExportedProgram
+        A file, or a model in memory.
+    shapes : mapping of sequence of int, optional
+        Whole shapes of inputs with open dimensions by name, as for `load_model`.
+    batch_axis : {0, None}, default 0
+        Where the batch dimension of the inputs is; None where they have none.
+
+    Returns
+    -------
+    graph : Graph
+        The network.
+    model : onnx.ModelProto or AtenProgram
+        An ONNX model; a program of torch.export where the array can do all of it.
 
     Raises
     ------
     HwquantError
-        The file cannot be read, is damaged, or can become no ONNX model.
+        The file cannot be read or is damaged, or the model has something unsupported.
     """
+    model = _as_model(source)
+    if isinstance(model, AtenProgram):
+        try:
+            return translate(model, shapes, batch_axis), model
+        except Unsupported as refusal:
+            model = as_onnx(as_exported(model, shapes or {}, refusal), refusal)
+    return from_onnx(model, shapes=shapes, batch_axis=batch_axis), model
+
+
+def _as_model(source: str | Path | onnx.ModelProto | torch.export.ExportedProgram) -> Any:
+    """A model in memory: of ONNX, or a program as plain data."""
     if not isinstance(source, str | Path):
-        return source
-    load_package("onnx", "onnx", "onnx", "reading ONNX models")
+        return read_exported(source) if hasattr(source, "graph_signature") else source
     path = Path(source)
     kind = _kind(path)
     if kind == ".pt2":
-        raise HwquantError(
-            f"{str(path)!r} is a program of torch.export, which has no integers; give the quantized model"
-        )
+        return read_pt2(path)
+    load_package("onnx", "onnx", "onnx", "reading ONNX models")
     return tflite_as_onnx(path) if kind == ".tflite" else load(path)
 
 

@@ -22,11 +22,11 @@ from hwquant.frontends.onnx_constants import Constants
 from hwquant.frontends.onnx_file import load
 from hwquant.frontends.onnx_inputs import batch_of, dimensions, inputs_of, with_shapes
 from hwquant.frontends.onnx_operators import OPERATORS
-from hwquant.frontends.onnx_quantized import MOVES, check_parameters, moved, steps_of
+from hwquant.frontends.onnx_quantized import MOVES, constant_steps
 from hwquant.frontends.onnx_types import INTEGERS, REAL, TRUTH, array_type, result_type, type_name
 from hwquant.frontends.qonnx import is_quantizer, quantizer
 from hwquant.frontends.qonnx_operators import constants_of, quantize_activation, steps_of_constant
-from hwquant.frontends.quantized import Steps, note_weights
+from hwquant.frontends.quantized import Steps, moved, note_weights
 from hwquant.frontends.refusals import Misfit
 from hwquant.frontends.same import same_graph
 from hwquant.frontends.tensors import ANY_BATCH
@@ -310,19 +310,8 @@ class Translation:
     def _follow(self, node: onnx.NodeProto, inputs: Mapping[str, Array]) -> None:
         """Keep the integers of a constant that a node dequantizes, or only moves."""
         if node.op_type == "DequantizeLinear":
-            attributes, data = attributes_of(node), [inputs[name] for name in node.input if name]
-            check_parameters(
-                self.build, attributes, data[1], data[2] if len(data) > 2 else None, data[0].ndim
-            )
-            axis, several = (
-                attributes.get("axis", 1),
-                data[1].size > 1 and not attributes.get("block_size", 0),
-            )
-            if several and data[1].size != data[0].shape[axis]:
-                raise self.build.invalid(
-                    f"it has {data[1].size} scales along axis {axis} of a constant of shape {data[0].shape}"
-                )
-            found = steps_of(attributes, self.types[node.input[0]], data)
+            data = [inputs[name] for name in node.input if name]
+            found = constant_steps(self.build, attributes_of(node), self.types[node.input[0]], data)
             if found is not None:
                 self.steps[node.output[0]] = found
             else:

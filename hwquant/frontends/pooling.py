@@ -15,9 +15,10 @@ import numpy as np
 from hwquant.frontends import elementwise, rearrange
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.found_copies import MOST
+from hwquant.frontends.limits import LARGEST_MATRIX
 from hwquant.frontends.operators import conv_1x1, linear, max_pool, pooled, windowed
 from hwquant.frontends.values import Value, each_once, layout
-from hwquant.graph import AveragePool, Conv, MaxPool
+from hwquant.graph import Add, AveragePool, Concat, Conv, MaxPool
 from hwquant.window import Window
 
 Reduction = Literal["mean", "sum", "max", "min"]
@@ -198,6 +199,8 @@ def reduce(
         if keepdims or axis not in reduced
     ]
     found = _over_pixels(build, name, value, reduced, shape, kind)
+    if found is None and kind != "max":
+        found = _over_channels(build, name, value, reduced, shape, kind)
     return _over_axes(build, name, value, reduced, shape, kind) if found is None else found
 
 
@@ -235,6 +238,39 @@ def _reduction(build: Builder, name: str, source: Value, window: Window, kind: R
         ones = np.ones((channels, 1, *window.kernel))
         return build.emit(Conv(name, (tensor,), ones, np.zeros(channels), window, groups=channels))
     return build.emit((AveragePool if kind == "mean" else MaxPool)(name, (tensor,), window))
+
+
+def _over_channels(
+    build: Builder, name: str, value: Value, reduced: Sequence[int], shape: Sequence[int], kind: Reduction
+) -> Value | None:
+    """Sum channels of a tensor, or take their mean, pixel by pixel; None where something else is summed.
+
+    Of tensors that were only concatenated, as a stack of them is, it is their sum.
+    """
+    kept = [axis for axis in range(1, len(value.shape)) if axis not in reduced]
+    count = math.prod(value.shape[axis] for axis in reduced)
+    source = build.place(value.view(lambda array: array.transpose(0, *kept, *reduced)))
+    channels, height, width = build.shapes[source.tensor]
+    summed, pixels = np.divmod(build.sample(source).reshape(-1, count), height * width)
+    if (pixels != pixels[:, :1]).any():
+        return None
+    sets, which = np.unique(summed, axis=0, return_inverse=True)
+    index = which.ravel() * height * width + pixels[:, 0]
+    if not each_once(index, len(sets) * height * width) or len(sets) * channels > LARGEST_MATRIX:
+        return None
+    weight = np.zeros((len(sets), channels))
+    np.add.at(weight, (np.arange(len(sets))[:, None], sets), 1.0 if kind == "sum" else 1 / count)
+    made, part = build.producer(source.tensor), channels // count
+    if (
+        isinstance(made, Concat)
+        and {build.shapes[item] for item in made.inputs} == {(part, height, width)}
+        and np.array_equal(weight != 0, np.tile(np.eye(part, dtype=bool), len(made.inputs)))
+    ):
+        total = build.value(build.emit(Add(build.unique(name), made.inputs)), shape, index.reshape(shape))
+        factor = 1.0 if kind == "sum" else 1 / count
+        return elementwise.affine(build, f"{name}_mean", total, factor, 0.0)
+    conv = Conv(build.unique(name), (source.tensor,), weight[:, :, None, None], np.zeros(len(sets)))
+    return build.value(build.emit(conv), shape, index.reshape(shape))
 
 
 def _over_axes(

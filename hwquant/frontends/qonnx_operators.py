@@ -19,16 +19,13 @@ from hwquant.frontends.builder import Builder
 from hwquant.frontends.fold import Affine
 from hwquant.frontends.functions import function
 from hwquant.frontends.qonnx import Quantizer, is_quantizer, quantizer
-from hwquant.frontends.quantized import MOST_BITS, Steps, quantized
+from hwquant.frontends.quantized import FEWEST_BITS, MOST_BITS, Steps, quantized
 from hwquant.frontends.values import Array, Value
 from hwquant.given import GivenFormat, Rounding
 from hwquant.graph import AveragePool, Clip, Concat, MaxPool, Rearrange
 
 if TYPE_CHECKING:
     import onnx
-
-FEWEST_BITS = 2
-"""Bits of the narrowest tensor; what has one bit takes two of its four integers."""
 
 
 def steps_of_constant(made: Quantizer, x: Array) -> Steps | None:

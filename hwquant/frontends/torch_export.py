@@ -83,7 +83,10 @@ def in_evaluation_mode(module: torch.nn.Module) -> Iterator[None]:
 
     modes = {part: part.training for part in module.modules()}
     try:
-        module.eval()
+        with contextlib.suppress(
+            NotImplementedError
+        ):  # of exported modules: training is in their graph, and refused
+            module.eval()
         with torch.no_grad():
             yield
     finally:

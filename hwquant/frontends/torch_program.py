@@ -1,7 +1,7 @@
 """Programs that were read as plain data, as torch's own again: only then can torch write them as ONNX models.
 
-Operators are found by name among those of ATen that take tensors or numbers, and traced: no kernel runs, and nothing
-else that a file could name is reached.
+Operators are found by name among those of ATen that take tensors or numbers, and those of other libraries that are
+declared, and traced: no kernel runs, and nothing else that a file could name is reached.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hwquant.errors import Unsupported, first_line
+from hwquant.frontends.aten_declared import DECLARED
 from hwquant.frontends.aten_numbers import NUMBERS
 from hwquant.frontends.aten_program import AtenNode, AtenProgram, Reference
 from hwquant.frontends.batch import Shapes
@@ -54,7 +55,7 @@ def as_exported(program: AtenProgram, shapes: Shapes, refusal: Unsupported) -> t
     import torch
 
     try:
-        module = _Building(program).module()
+        module = as_module(program)
         examples, dynamic = {}, {}
         for item in program.inputs:
             sizes = list(shapes.get(item.name, item.shape))
@@ -67,6 +68,17 @@ def as_exported(program: AtenProgram, shapes: Shapes, refusal: Unsupported) -> t
         raise further(
             refusal, f"torch cannot trace the program again for the host: {first_line(error)}"
         ) from error
+
+
+def as_module(program: AtenProgram) -> torch.nn.Module:
+    """Build a module of torch that computes a plain program, operator by operator.
+
+    Raises
+    ------
+    Unsupported
+        The program calls something else than operators that are known here.
+    """
+    return _Building(program).module()
 
 
 class _Building:
@@ -119,7 +131,13 @@ class _Building:
         namespace, _, name = node.operator.rpartition(".")
         if node.operator in NUMBERS:
             return getattr(operator, name), False
-        packet = getattr(self._torch.ops.aten, name, None) if namespace == "" else None
+        packet = None
+        if namespace == "":
+            packet = getattr(self._torch.ops.aten, name, None)
+        elif node.operator in DECLARED:
+            from torch.ao.quantization.fx import _decomposed  # noqa: F401  (it makes the operators)
+
+            packet = getattr(getattr(self._torch.ops, namespace), name)
         target = getattr(packet, node.overload, None) if node.overload in _overloads(packet) else None
         schema = getattr(target, "_schema", None)
         kinds = [str(item.type) for item in schema.arguments] if schema else []

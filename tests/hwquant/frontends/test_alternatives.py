@@ -15,8 +15,9 @@ from hwquant.frontends.onnx_operators import OPERATORS as ONNX
         (("GridSample", "upsample_bilinear2d", "MaxUnpool"), "repeated, not interpolated"),
         (("GatherElements", "ScatterND", "topk"), "must be fixed"),
         (("Where", "gt", "le", "logical_and"), "choices are computed between functions of one tensor"),
-        (("DynamicQuantizeLinear", "quantize_per_tensor", "QLinearWhere"), "before quantization"),
-        (("quantized_decomposed.dequantize_per_channel", "torchao.quantize_affine"), "before quantization"),
+        (("quantize_per_tensor", "QLinearWhere", "fake_quantize_per_tensor_affine"), "before quantization"),
+        (("quantized_decomposed.dequantize_per_token", "torchao.quantize_affine"), "before quantization"),
+        (("DynamicQuantizeLinear", "quantized_decomposed.choose_qparams"), "found by calibration"),
         (("embedding",), "table lookup"),
     ],
 )

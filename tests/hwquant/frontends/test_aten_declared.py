@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+import torch.ao.quantization.fx._decomposed  # it makes the operators quantized_decomposed
 
 from hwquant.frontends.aten_declared import (
     ARGUMENTS,
@@ -25,7 +26,8 @@ VARIANTS = sorted({*SUPPORTED} | {f"{name}_" for name in IN_PLACE.split()})
 
 def overloads(name):
     """torch's schemas of an operator, by overload."""
-    packet = getattr(torch.ops.aten, name)
+    library, _, name = name.rpartition(".")
+    packet = getattr(getattr(torch.ops, library or "aten"), name)
     return {overload: getattr(packet, overload)._schema for overload in packet.overloads()}
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from hwquant.errors import Damaged, HwquantError
 from hwquant.floating import predict
-from hwquant.frontends import as_onnx_model, from_onnx, from_torch, load_model, load_network
+from hwquant.frontends import from_onnx, from_torch, load_model, load_network, with_source
 from hwquant.graph import Graph
 
 
@@ -118,7 +118,7 @@ def test_files_of_another_step_say_which_command_takes_them(tmp_path):
     with pytest.raises(HwquantError, match=r"net.hwq' is an integer network already: compile and evaluate"):
         load_model(tmp_path / "net.hwq")
     with pytest.raises(HwquantError, match=r"net.hwq' is an integer network already.*give the model"):
-        as_onnx_model(tmp_path / "net.hwq")
+        with_source(tmp_path / "net.hwq")
     for name in ("net.pt2", "net.tflite", "net.pth"):
         with pytest.raises(HwquantError, match=rf"{name}' is no integer network; make one.*hwquant quantize"):
             load_network(tmp_path / name)

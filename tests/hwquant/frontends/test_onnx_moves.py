@@ -8,7 +8,7 @@ from onnx.helper import make_node
 
 from hwquant.errors import Unsupported
 from hwquant.frontends import from_onnx
-from hwquant.graph import AveragePool, Concat, Conv, Rearrange
+from hwquant.graph import Add, AveragePool, Concat, Conv, Rearrange
 
 CONV = make_node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1])
 LAST = make_node("Conv", ["m", "v"], ["y"], pads=[1, 1, 1, 1])
@@ -98,6 +98,33 @@ def test_sums_over_any_axes(build_onnx, check_onnx, axes, keepdims):
     nodes = [CONV, make_node("ReduceSum", ["c", "over"], ["y"], keepdims=keepdims)]
     constants = {"w": weights(4, 4, 3, 3), "over": np.array(axes)}
     check_onnx(build_onnx(nodes, {"x": (4, 6, 5)}, constants))
+
+
+@pytest.mark.parametrize("axis", [1, 2, 4])
+def test_a_sum_over_stacked_tensors_is_their_sum(build_onnx, check_onnx, axis):
+    convs = [make_node("Conv", ["x", name], [f"{name}_out"], pads=[1, 1, 1, 1]) for name in "abc"]
+    views = [make_node("Unsqueeze", [f"{name}_out", "axis"], [f"{name}_view"]) for name in "abc"]
+    nodes = [
+        *convs,
+        *views,
+        make_node("Concat", [f"{name}_view" for name in "abc"], ["stack"], axis=axis),
+        make_node("ReduceSum", ["stack", "axis"], ["y"], keepdims=0),
+    ]
+    constants = {"axis": np.array([axis])} | {name: weights(4, 2, 3, 3) for name in "abc"}
+    graph = check_onnx(build_onnx(nodes, {"x": (2, 6, 5)}, constants))
+    assert [type(node) for node in graph.nodes] == [Conv, Conv, Conv, Add]
+
+
+def test_a_sum_over_groups_of_channels_is_a_convolution_by_ones(build_onnx, check_onnx):
+    nodes = [
+        CONV,
+        make_node("Reshape", ["c", "groups"], ["g"]),
+        make_node("ReduceSum", ["g", "one"], ["y"], keepdims=0),
+    ]
+    constants = {"w": weights(6, 4, 3, 3), "groups": np.array([0, 2, 3, 6, 5]), "one": np.array([1])}
+    graph = check_onnx(build_onnx(nodes, {"x": (4, 6, 5)}, constants))
+    assert [type(node) for node in graph.nodes] == [Conv, Conv]
+    assert np.array_equal(graph.nodes[1].weight[:, :, 0, 0], np.tile(np.eye(3), 2))
 
 
 @pytest.mark.parametrize(
