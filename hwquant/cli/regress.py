@@ -12,7 +12,7 @@ import click
 from hwquant.cli.common import emit, json_option
 from hwquant.cli.options import path_option
 from hwquant.cli.outcome import note, say
-from hwquant.cli.outputs import check_ignored
+from hwquant.cli.outputs import ANY, check_ignored, check_outputs
 from hwquant.errors import HwquantError
 
 if TYPE_CHECKING:
@@ -71,8 +71,10 @@ def regress(
     missing = set(only) - {case.name for case in cases}
     if missing:
         raise HwquantError(f"{file} has no configuration {min(missing)!r}; a run without --only names them")
-    if coverage is not None:
-        check_coverage(coverage)
+    check_outputs({"--coverage": (coverage, ANY)}, [file])
+    for path in (coverage, None if output is None else output / COVERAGE):
+        if path is not None and path.exists():
+            check_coverage(path)
     if output is not None:
         make_folder(output)
 
