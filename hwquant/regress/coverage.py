@@ -52,7 +52,9 @@ MOST = 1 << 53
 
 def is_coverage(found: Mapping[str, object]) -> bool:
     """Whether something that was read is hits by bin."""
-    return found.keys() <= set(BINS) and all(type(item) is int and 0 <= item < MOST for item in found.values())
+    return found.keys() <= set(BINS) and all(
+        type(item) is int and 0 <= item < MOST for item in found.values()
+    )
 
 
 def covered(

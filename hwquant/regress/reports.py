@@ -144,9 +144,7 @@ def _coverage(path: Path) -> dict[str, Any]:
         raise Damaged(f"{path} is no coverage of a regression; name another file", path=str(path)) from error
     match found:
         case {"format": f, "version": v, "of": list(of), "hits": dict(hits)} if (
-            (f, v) == (FORMAT, VERSION)
-            and all(type(item) is str for item in of)
-            and is_coverage(hits)
+            (f, v) == (FORMAT, VERSION) and all(type(item) is str for item in of) and is_coverage(hits)
         ):
             return dict(found)
     raise Damaged(f"{path} is no coverage of a regression; name another file", path=str(path))

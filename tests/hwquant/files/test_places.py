@@ -295,7 +295,9 @@ def test_files_that_belong_together_are_all_there_or_none(tmp_path, monkeypatch)
 
     monkeypatch.setattr(places, "_create", full)
     files = {"a": b"1", "b": b"too much", "c": b"3"}
-    with pytest.raises(HwquantError, match=r"cannot write .*core/b: No space left on device; free some space"):
+    with pytest.raises(
+        HwquantError, match=r"cannot write .*core/b: No space left on device; free some space"
+    ):
         write_together(folder, files)
     assert not folder.exists()
     folder.mkdir()
@@ -305,4 +307,8 @@ def test_files_that_belong_together_are_all_there_or_none(tmp_path, monkeypatch)
         write_together(folder, files)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a": b"old", "mine": b"old"}
     assert write_together(folder, {"a": b"1", "b": b"2"}) == [folder / "a", folder / "b"]
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a": b"1", "b": b"2", "mine": b"old"}
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        "a": b"1",
+        "b": b"2",
+        "mine": b"old",
+    }

@@ -17,8 +17,8 @@ from hwquant.boards.board import load_board
 from hwquant.boards.outside import board_memory
 from hwquant.cli import main
 from hwquant.errors import HwquantError
-from hwquant.qgraph import Layer
 from hwquant.journal import line, seal
+from hwquant.qgraph import Layer
 from hwquant.regress import case as module
 from hwquant.regress import regress
 from hwquant.regress.campaign import load_campaign
@@ -228,7 +228,12 @@ def test_a_journal_brings_outcomes_back(cases, tmp_path):
 
 
 PASSED = {
-    **{"name": "a", "of": "b", "status": "passed", "message": "", "cycles": 9, "seconds": 1.5},
+    "name": "a",
+    "of": "b",
+    "status": "passed",
+    "message": "",
+    "cycles": 9,
+    "seconds": 1.5,
     "coverage": {"opcode END": 2},
 }
 

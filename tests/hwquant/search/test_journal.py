@@ -159,7 +159,14 @@ def test_a_file_of_the_user_without_an_end_of_line_is_no_line_that_was_cut_off(t
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"bits": [8]}, {"bits": "84"}, {"bits": [8, 4.0]}, {"measures": []}, {"noise": None}, {"network": 1}),
+        *(
+            {"bits": [8]},
+            {"bits": "84"},
+            {"bits": [8, 4.0]},
+            {"measures": []},
+            {"noise": None},
+            {"network": 1},
+        ),
         *({"noise": -1}, {"noise": True}, {"measures": {"accuracy": 1.5}}, {"measures": {"cycles": -1}}),
     ],
     ids=repr,
