@@ -268,10 +268,9 @@ def check_target(folder: Path) -> None:
         raise HwquantError(f"cannot write {folder}: the folder {folder.parent} does not exist; make it first")
     check_name(folder)
     check_outside(folder.parent)
-    if not os.access(folder.parent, os.W_OK | os.X_OK):
-        raise HwquantError(
-            f"cannot write {folder}: the folder {folder.parent} is not writable; choose another"
-        )
+    for place in (folder.parent, folder):  # a folder that is replaced is moved, which writes into it
+        if place.is_dir() and not os.access(place, os.W_OK | os.X_OK):
+            raise HwquantError(f"cannot write {folder}: the folder {place} is not writable; choose another")
     if not folder.exists():
         return
     if folder.samefile(Path.cwd()):

@@ -231,7 +231,7 @@ def _check_input(path: Path, key: str, array: StoredArray, item: Input | Port) -
     if isinstance(item, Port) and np.dtype(item.dtype).kind in "iu":
         if dtype.kind not in "iu":
             raise HwquantError(f"{path}: {key} has dtype {dtype}; give integers, such as {item.dtype}")
-    elif dtype not in DTYPES:
+    elif dtype.newbyteorder("=") not in DTYPES:
         raise HwquantError(f"{path}: {key} has dtype {dtype}; give float32, float64, int8 or uint8")
     if not shape or shape[1:] != item.shape or shape[0] == 0:
         wanted = ", ".join(map(str, ("N", *item.shape)))

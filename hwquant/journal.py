@@ -131,7 +131,7 @@ class JournalFile:
 
 def line(content: Mapping[str, Any], sealed: str = "") -> bytes:
     """A line of a journal: what it says, with its checksum, for a header's seal."""
-    return (json.dumps({**content, "check": seal(content, sealed)}) + "\n").encode()
+    return (json.dumps({**content, "check": seal(content, sealed)}, allow_nan=False) + "\n").encode()
 
 
 def seal(content: Mapping[str, Any], sealed: str = "") -> str:

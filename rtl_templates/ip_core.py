@@ -42,14 +42,14 @@ HEADER = """\
 #include "hwquant_core.h"
 
 static const struct hwquant_network {top}_network = {{
-    .identity = {identity:#010x}u,
-    .version = {version}u,
-    .checksum = {checksum:#010x}u,
-    .beats = {beats}u,
-    .beat_bytes = {beat_bytes}u,
-    .words = {words}u,
-    .word_bytes = {word_bytes}u,
-    .memory_bytes = {memory_bytes}u,
+    {identity:#010x}u, /* identity */
+    {version}u, /* version */
+    {checksum:#010x}u, /* checksum */
+    {beats}u, /* beats */
+    {beat_bytes}u, /* beat_bytes */
+    {words}u, /* words */
+    {word_bytes}u, /* word_bytes */
+    {memory_bytes}u, /* memory_bytes */
 }};
 
 #endif

@@ -51,7 +51,7 @@ def core(build: Path, bus: str, name: str | None, output: Path, as_json: bool) -
     from hwquant.advice import Advice
     from hwquant.build import check_outside, load_build
     from hwquant.driver.description import core_description
-    from hwquant.files import make_folder, write_bytes
+    from hwquant.files import write_together
     from hwquant.rtl_templates.ip_core import core_files, core_names
     from hwquant.rtl_templates.vivado_core import dma_bytes, no_overlay
     from hwquant.sim.core_bench import core_bench
@@ -70,10 +70,7 @@ def core(build: Path, bus: str, name: str | None, output: Path, as_json: bool) -
         if reason := no_overlay(read.program):
             script = f"{stem}_design.tcl"
             advice.append(Advice("no_overlay", script, f"{script} is left out: {reason}"))
-    make_folder(output)
-    paths = [output / name for name in files]
-    for path, text in zip(paths, files.values()):
-        write_bytes(path, text.encode())
+    paths = write_together(output, {name: text.encode() for name, text in files.items()})
     result = {
         "bus": bus,
         "name": top,

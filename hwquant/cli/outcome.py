@@ -189,6 +189,7 @@ def _judged(command: Callable[[], object], what: Asked) -> tuple[int, Failure | 
     except click.exceptions.Exit as end:
         return end.exit_code, None
     except BaseException as error:
+        _forget_unfinished()
         failure = explain(error, what)
         if what.debug and failure.kind not in ("usage", "interrupted"):
             _complain(traceback.format_exc())
@@ -210,6 +211,13 @@ def _end(status: int, failure: Failure | None, text: str, what: Asked) -> int:
         _complain(f"error: {error}\n")
         return ERROR
     return status
+
+
+def _forget_unfinished() -> None:
+    """Say nothing of components that an error has left out of a design; Amaranth does so after a traceback."""
+    hdl = sys.modules.get("amaranth.hdl")
+    if hdl is not None:
+        warnings.simplefilter("ignore", hdl.UnusedElaboratable)
 
 
 def explain(error: BaseException, what: Asked) -> Failure:

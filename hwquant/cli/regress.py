@@ -12,7 +12,7 @@ import click
 from hwquant.cli.common import emit, json_option
 from hwquant.cli.options import path_option
 from hwquant.cli.outcome import note, say
-from hwquant.cli.outputs import check_ignored
+from hwquant.cli.outputs import ANY, check_ignored, check_outputs
 from hwquant.errors import HwquantError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def regress(
     A line for each as it comes; exit 1 if one differs from the golden model, crashes or hangs, or if none passes:
     what the compiler refuses is counted, and verifies nothing.
     """
-    from hwquant.files import make_folder, write_bytes
+    from hwquant.files import make_folder, write_together
     from hwquant.regress import regress as evaluate_all
     from hwquant.regress.campaign import load_campaign
     from hwquant.regress.reports import accumulate, check_coverage, junit, page, summary, total
@@ -71,8 +71,10 @@ def regress(
     missing = set(only) - {case.name for case in cases}
     if missing:
         raise HwquantError(f"{file} has no configuration {min(missing)!r}; a run without --only names them")
-    if coverage is not None:
-        check_coverage(coverage)
+    check_outputs({"--coverage": (coverage, ANY)}, [file])
+    for path in (coverage, None if output is None else output / COVERAGE):
+        if path is not None and path.exists():
+            check_coverage(path)
     if output is not None:
         make_folder(output)
 
@@ -105,19 +107,17 @@ def regress(
     if output is not None:
         accumulate(output / COVERAGE, digests, outcomes)
         written.append(output / COVERAGE)
-        for name, data in (
-            ("junit.xml", junit(file.stem, outcomes)),
-            ("regress.json", (json.dumps(content, indent=1) + "\n").encode()),
-        ):
-            write_bytes(output / name, data)
-            written.append(output / name)
     hits = total(outcomes)
     if coverage is not None:
         hits = accumulate(coverage, digests, outcomes)
         written.append(coverage)
     if output is not None:
-        write_bytes(output / "report.html", page(file.stem, outcomes, repeats, hits))
-        written.append(output / "report.html")
+        reports = {
+            "junit.xml": junit(file.stem, outcomes),
+            "regress.json": (json.dumps(content, indent=1) + "\n").encode(),
+            "report.html": page(file.stem, outcomes, repeats, hits),
+        }
+        written += write_together(output, reports)
     counts = ", ".join(f"{count} {status}" for status, count in content["statuses"].items())
     emit(
         as_json,

@@ -14,16 +14,19 @@ No other module of the package calls what changes the disk; ``tests/test_writing
 
 from hwquant.files.append import AppendedFile
 from hwquant.files.cache import cache_folder, cached, entry_name
-from hwquant.files.folders import leave, make_folder, remove_empty, working_folder
+from hwquant.files.folders import leave, working_folder
 from hwquant.files.places import (
     alone,
     check_name,
     keeping,
+    make_folder,
     recover,
     remove,
+    remove_empty,
     replacing,
     update_bytes,
     write_bytes,
+    write_together,
 )
 from hwquant.files.reading import (
     digest,
@@ -61,4 +64,5 @@ __all__ = [
     "update_bytes",
     "working_folder",
     "write_bytes",
+    "write_together",
 ]

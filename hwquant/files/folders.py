@@ -11,7 +11,6 @@ from pathlib import Path
 
 from hwquant.errors import Busy
 from hwquant.files.locks import locked
-from hwquant.files.places import explained
 
 WORK, KEPT = "hwquant-work-", "hwquant-log-"
 
@@ -50,27 +49,3 @@ def leave(path: Path) -> Path:
     kept = Path(tempfile.mkdtemp(prefix=KEPT), path.name)
     shutil.copyfile(path, kept)
     return kept
-
-
-def make_folder(folder: Path) -> bool:
-    """Make a folder if it is missing, and return whether it was missing; its parent must exist.
-
-    Raises
-    ------
-    HwquantError
-        It cannot be made, or a file has the name.
-    """
-    with explained(folder, "choose another", "make the folder"):
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            if folder.is_dir():
-                return False
-            raise
-        return True
-
-
-def remove_empty(folder: Path) -> None:
-    """Remove a folder that hwquant made, if nothing is in it."""
-    with suppress(OSError):
-        folder.rmdir()

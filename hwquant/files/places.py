@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -69,6 +69,30 @@ def update_bytes(path: str | os.PathLike[str], make: Callable[[], bytes]) -> Non
         _check_replaceable(path)
         _create(staging / NEW, make())
         _put(staging, path)
+
+
+def write_together(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Write files into a folder as :func:`write_bytes` does: all are on the disk before the first takes its place.
+
+    The folder is made where it is missing; its parent must exist. Returns the paths of the files.
+    """
+    made = make_folder(folder)
+    paths = [folder / name for name in files]
+    try:
+        with ExitStack() as stack:
+            staged = []
+            for path, data in zip(paths, files.values()):
+                stack.enter_context(explained(path, "choose a folder that exists and is writable"))
+                staged.append(stack.enter_context(_staging(path, WAIT)))
+                _check_replaceable(path)
+                _create(staged[-1] / NEW, data)
+            for staging, path in zip(staged, paths):
+                _put(staging, path)
+    except BaseException:
+        if made:
+            remove_empty(folder)
+        raise
+    return paths
 
 
 @contextmanager
@@ -303,6 +327,30 @@ def _sync_tree(folder: Path) -> None:
         if not path.is_symlink():
             _sync(path)
     _sync(folder)
+
+
+def make_folder(folder: Path) -> bool:
+    """Make a folder if it is missing, and return whether it was missing; its parent must exist.
+
+    Raises
+    ------
+    HwquantError
+        It cannot be made, or a file has the name.
+    """
+    with explained(folder, "choose another", "make the folder"):
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            if folder.is_dir():
+                return False
+            raise
+        return True
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder that hwquant made, if nothing is in it."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 @contextmanager

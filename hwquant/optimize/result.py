@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from hwquant import hwq
 from hwquant.boards.fit import choose_array
 from hwquant.boards.shapes import Shapes
 from hwquant.errors import DoesNotFit, HwquantError
@@ -20,7 +19,7 @@ from hwquant.optimize.variants import Variant
 from hwquant.program.program import Program
 from hwquant.program.sides import Array, array_name
 from hwquant.qgraph import QGraph
-from hwquant.search.evaluate import Item, Outcome, network_checksum
+from hwquant.search.evaluate import Item, Outcome, network_checksum, trained_network
 from hwquant.search.objectives import ACCURACY
 from hwquant.search.pareto import front
 from hwquant.search.space import Configuration
@@ -203,11 +202,13 @@ class OptimizeResult:
 
         Raises
         ------
+        Damaged
+            The network that the journal has is not the one that was measured.
         HwquantError
             This machine makes other integers of the same options than the worker did.
         """
         if candidate.made:
-            return self._told(hwq.from_bytes(candidate.made, "a trained candidate"), candidate)
+            return self._told(trained_network(candidate.made, candidate.network), candidate)
         options = candidate.design.options(self.options.quantizer)
         qgraph = self.task.network(candidate.design, options, described=True)
         if network_checksum(qgraph) != candidate.network:

@@ -210,7 +210,11 @@ def _layer(item: Mapping[str, Any]) -> LayerInfo:
     covers = tuple(item["covers"])
     if not all(isinstance(name, str) for name in covers):
         raise HwquantError(f"its layer {item['name']!r:.60} covers {covers!r:.60}, which are no names")
-    return _checked(LayerInfo(**{**item, "covers": covers, "into": into}))
+    layer = _checked(LayerInfo(**{**item, "covers": covers, "into": into}))
+    counts = {name: value for name, value in vars(layer).items() if type(value) is int}
+    if min(counts.values()) < 0 or layer.useful_macs > layer.macs or layer.tiles_skipped > layer.tiles:
+        raise HwquantError(f"its layer {layer.name!r:.60} has impossible counts: {counts}")
+    return layer
 
 
 def _placement(item: Mapping[str, Any]) -> Placement:

@@ -22,6 +22,7 @@ from hwquant.errors import Damaged, HwquantError
 from hwquant.journal import JournalFile
 from hwquant.regress.case import Case, Outcome, evaluate
 from hwquant.regress.child import isolated
+from hwquant.regress.coverage import MOST, is_coverage
 from hwquant.workers import open_workers
 
 __all__ = ["Case", "Outcome", "evaluate", "regress"]
@@ -135,7 +136,16 @@ def _entry(path: Path | None, number: int, content: dict[str, Any]) -> tuple[str
             "message": str(message),
             "cycles": int(cycles),
             "coverage": dict(coverage),
-            "seconds": int() | float() as seconds,
-        } if all(type(item) is int and item >= 0 for item in coverage.values()):
+            "seconds": float(seconds),
+            **rest,
+        } if (
+            not rest
+            and is_coverage(coverage)
+            and type(cycles) is int
+            and 0 <= cycles < MOST
+            and 0 <= seconds < MOST
+            and bool(coverage) == (status == "passed")
+            and bool(message) == (status != "passed")
+        ):
             return name, of, Outcome(status, message, cycles, coverage, seconds)
     raise Damaged(f"{path} is damaged at line {number}; remove the file", path=str(path))

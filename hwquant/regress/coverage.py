@@ -46,6 +46,15 @@ BINS = (
     *(f"stall: {name}" for name in STALLS),
 )
 """All bins, those that are never hit included."""
+MOST = 1 << 53
+"""What a count stays below: sums of them are integers in any reader of JSON."""
+
+
+def is_coverage(found: Mapping[str, object]) -> bool:
+    """Whether something that was read is hits by bin."""
+    return found.keys() <= set(BINS) and all(
+        type(item) is int and 0 <= item < MOST for item in found.values()
+    )
 
 
 def covered(

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from hwquant.errors import Damaged, HwquantError
+from hwquant.errors import Damaged
 from hwquant.files import parse_json, read_bytes, update_bytes
 from hwquant.page.page import page_environment
 from hwquant.printable import printable
 from hwquant.regress.case import Outcome
-from hwquant.regress.coverage import BINS
+from hwquant.regress.coverage import BINS, is_coverage
 
 FORMAT, VERSION = "hwquant coverage", 1
 Outcomes = Mapping[str, Outcome]
@@ -132,12 +132,9 @@ def check_coverage(path: Path) -> None:
     Damaged
         The file is no coverage.
     HwquantError
-        It cannot be read, or its folder does not exist.
+        It cannot be read.
     """
-    if path.exists():
-        _coverage(path)
-    elif not path.parent.is_dir():
-        raise HwquantError(f"cannot write {path}: there is no folder {path.parent}; choose one that exists")
+    _coverage(path)
 
 
 def _coverage(path: Path) -> dict[str, Any]:
@@ -147,9 +144,7 @@ def _coverage(path: Path) -> dict[str, Any]:
         raise Damaged(f"{path} is no coverage of a regression; name another file", path=str(path)) from error
     match found:
         case {"format": f, "version": v, "of": list(of), "hits": dict(hits)} if (
-            (f, v) == (FORMAT, VERSION)
-            and all(type(item) is str for item in of)
-            and all(type(item) is int and item >= 0 for item in hits.values())
+            (f, v) == (FORMAT, VERSION) and all(type(item) is str for item in of) and is_coverage(hits)
         ):
             return dict(found)
     raise Damaged(f"{path} is no coverage of a regression; name another file", path=str(path))

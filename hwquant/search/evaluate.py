@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hwquant import hwq
 from hwquant.data import Samples
-from hwquant.errors import DoesNotFit, Unsupported
+from hwquant.errors import Damaged, DoesNotFit, Unsupported
 from hwquant.fingerprint import fingerprint
 from hwquant.packages import load_package
 from hwquant.program.sides import Array
@@ -133,6 +133,20 @@ def quantize_candidate(task: Task, configuration: Configuration, described: bool
 def network_checksum(qgraph: QGraph) -> str:
     """Take the checksum of all that a network computes with, not of how it is described."""
     return fingerprint(qgraph.nodes, qgraph.tensors)
+
+
+def trained_network(made: bytes, checksum: str) -> QGraph:
+    """Read the network of a fine-tuned candidate.
+
+    Raises
+    ------
+    Damaged
+        The bytes are no network, or not the one of this checksum, which was measured.
+    """
+    qgraph = hwq.from_bytes(made, "a trained network of the journal")
+    if network_checksum(qgraph) != checksum:
+        raise Damaged("a trained network of the journal is not the one that was measured; remove the journal")
+    return qgraph
 
 
 def evaluate(task: Task, configuration: Configuration) -> Outcome:

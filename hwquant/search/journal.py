@@ -26,6 +26,7 @@ from hwquant.graph import Graph
 from hwquant.journal import JournalFile
 from hwquant.quantize.calibration import Data
 from hwquant.search.evaluate import Item, Outcome, Task
+from hwquant.search.objectives import ACCURACY
 from hwquant.search.space import INT8, WIDE_BIAS
 from hwquant.search.tuning import Tuned
 
@@ -136,15 +137,15 @@ def _entry(
         case {
             "bits": list(bits),
             "measures": dict(measures),
-            "noise": int() | float() as noise,
+            "noise": noise,
             "network": str(network),
             "error": None | str() as error,
             **rest,
         } if (
             len(bits) == variables
             and all(type(item) is int and item in values for item in bits)
-            and noise >= 0
-            and all(_is_number(item) for item in measures.values())
+            and all(_is_number(item) for item in (noise, *measures.values()))
+            and measures.get(ACCURACY, 0) <= 1
             and (error is None) == bool(measures)
         ):
             outcome = Outcome(measures, noise, network, error)
@@ -159,5 +160,5 @@ def _entry(
 
 
 def _is_number(value: object) -> bool:
-    """Whether a value is a finite number that is not negative: what is measured is a share, or a count."""
+    """Whether a value is a finite number that is not negative: what is measured is a share, a count, or a power."""
     return type(value) in (int, float) and 0 <= value < math.inf  # type: ignore[operator]

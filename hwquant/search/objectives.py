@@ -6,6 +6,7 @@ for.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -80,14 +81,16 @@ class Trial:
 
     @property
     def noise(self) -> float:
-        """Power of the output's error over the power of the float network's output.
+        """Power of the output's error over the power of the float network's output, which may not vary: it is finite.
 
         Where the output is classes, the share of them, 0..1, that differs.
         """
         if self.exact.dtype.kind in "iu":
             return float((self.output != self.exact).mean())
         power = float(np.square(self.exact - self.exact.mean(axis=0)).sum())
-        return float(np.square(self.output - self.exact).sum()) / max(power, np.finfo(float).tiny)
+        error = float(np.square(self.output - self.exact).sum())
+        with np.errstate(over="ignore"):
+            return min(float(np.float64(error) / max(power, np.finfo(float).tiny)), sys.float_info.max)
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from hwquant import hwq
 from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.history import Step, with_steps
 from hwquant.qgraph import QGraph
 from hwquant.quantize import QuantizeOptions
 from hwquant.quantize.options import Bits
-from hwquant.search.evaluate import Item, Outcome, Task, network_checksum, quantize_candidate
+from hwquant.search.evaluate import (
+    Item,
+    Outcome,
+    Task,
+    network_checksum,
+    quantize_candidate,
+    trained_network,
+)
 from hwquant.search.objectives import ACCURACY, OBJECTIVES
 from hwquant.search.options import Constraints, SearchOptions
 from hwquant.search.pareto import front
@@ -213,11 +219,13 @@ class SearchResult:
 
         Raises
         ------
+        Damaged
+            The network that the journal has is not the one that was measured.
         HwquantError
             This machine makes other integers of the same options than the worker did.
         """
         if candidate.trained:
-            return self._told(hwq.from_bytes(candidate.made, "the journal of the search"), candidate)
+            return self._told(trained_network(candidate.made, candidate.network), candidate)
         qgraph = quantize_candidate(self.task, candidate.configuration, described=True)
         if network_checksum(qgraph) != candidate.network:
             raise HwquantError(

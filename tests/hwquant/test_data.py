@@ -55,10 +55,10 @@ def test_count_takes_the_first_samples(tmp_path, x):
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_columns_first_and_other_orders_of_bytes_are_read_right(tmp_path, x, save):
-    save(tmp_path / "d.npz", x=np.asfortranarray(x), y=np.arange(6, dtype=">i4"))
+    save(tmp_path / "d.npz", x=np.asfortranarray(x.astype(">f4")), y=np.arange(6, dtype=">i4"))
     for count in (None, 2):
         samples = load_samples(tmp_path / "d.npz", ITEM, count)
-        np.testing.assert_array_equal(samples.x, x[:count])
+        np.testing.assert_array_equal(samples.x, x[:count], strict=True)
         np.testing.assert_array_equal(samples.y, np.arange(6)[:count])
         samples.x[0] = 0  # it is the caller's own
 

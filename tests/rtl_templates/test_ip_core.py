@@ -151,6 +151,8 @@ def test_an_unknown_bus_is_an_error(program):
 CPP = """\
 #include "hwquant.h"
 #include "hwquant_dma.h"
+#include "one_network.h"
+#include "two_network.h"
 
 uint32_t hwquant_read(uintptr_t) { return 0; }
 void hwquant_write(uintptr_t, uint32_t) {}
@@ -161,14 +163,19 @@ int main() {
     const hwquant_network network = {};
     const hwquant core = {0, &network, 1};
     const hwquant_dma behind = {0, 0, &network, 1};
-    return !(hwquant_infer(&core, nullptr, nullptr) == HWQUANT_OK &&
+    return !(SIZES && two_network.memory_bytes == 0 &&
+             hwquant_infer(&core, nullptr, nullptr) == HWQUANT_OK &&
              hwquant_dma_infer(&behind, nullptr, nullptr) == HWQUANT_TIMEOUT);
 }
 """
 
 
-def test_a_program_in_cpp_links_both_drivers(tmp_path):
-    (tmp_path / "main.cpp").write_text(CPP)
+def test_a_program_in_cpp_links_both_drivers_and_two_cores(program, tmp_path):
+    (beats, _), (words, _) = program.frame_sizes
+    sizes = f"one_network.beats == {beats} && one_network.words == {words}"
+    (tmp_path / "main.cpp").write_text(CPP.replace("SIZES", sizes))
+    for bus, name in (("wishbone", "one"), ("axi", "two")):
+        (tmp_path / f"{name}_network.h").write_text(core_files(program, bus, name)[f"{name}_network.h"])
     hooks = [f"-DHWQUANT_{hook}" for hook in ("BUS", "CACHE", "BARRIER")]
     strict = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-DNDEBUG", *hooks, f"-I{IP}"]
     drivers = [str(IP / name) for name in ("hwquant.c", "hwquant_dma.c")]

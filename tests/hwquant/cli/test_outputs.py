@@ -1,5 +1,6 @@
 """Outputs are checked before any work is done."""
 
+import os
 import shutil
 
 import pytest
@@ -71,6 +72,11 @@ def test_what_cannot_be_written_is_refused_before_the_inputs_are_read(hwquant, t
     hwquant(*given, tmp_path / f"{'n' * 251}.hwq").fails("its name has more than 246 bytes")
     monkeypatch.setattr("os.access", lambda path, mode: str(path) != str(tmp_path))
     hwquant(*given, tmp_path / "n.hwq").fails(f"cannot write into {tmp_path}: it is not writable")
+    (tmp_path / "build").mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: mode == os.R_OK or path != tmp_path / "build")
+    (tmp_path / "n.hwq").touch()
+    compiling = ["compile", tmp_path / "n.hwq", "--array", "4x4", "-o", tmp_path / "build"]
+    hwquant(*compiling).fails(f"the folder {tmp_path / 'build'} is not writable")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """Numbers that are bad are told: a line on stderr each, and in the object of ``--json``."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -90,3 +93,25 @@ def test_many_of_a_kind_are_counted(capsys):
         "warning: 2 more like it; --json lists them",
         "warning: sample 3",
     ]
+
+
+UNFINISHED = """
+from amaranth.back import rtlil
+from amaranth.hdl import Elaboratable, Module
+from hwquant.cli import outcome
+
+class Part(Elaboratable):
+    pass
+
+def command():
+    rtlil.convert(Module(), ports=[])
+    part = Part()
+    raise outcome.Terminated
+
+raise SystemExit(outcome.run(command, lambda: outcome.Asked("hwquant compile", False, False, False)))
+"""
+
+
+def test_a_design_that_is_interrupted_leaves_one_line():
+    done = subprocess.run([sys.executable, "-c", UNFINISHED], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "terminated\n")

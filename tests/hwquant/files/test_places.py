@@ -1,5 +1,6 @@
 """Files and folders are replaced whole or not at all, whatever happens meanwhile, and nothing is left behind."""
 
+import errno
 import itertools
 import os
 import threading
@@ -18,6 +19,7 @@ from hwquant.files import (
     replacing,
     update_bytes,
     write_bytes,
+    write_together,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
@@ -280,3 +282,33 @@ def test_what_hwquant_did_not_make_is_not_removed(tmp_path, kind):
             write_bytes(tmp_path / "place", b"new")
     assert sorted(os.listdir(tmp_path)) == [staging.name, "mine"]
     assert kind != "with something in it" or (staging / "thesis").read_text() == "mine"
+
+
+def test_files_that_belong_together_are_all_there_or_none(tmp_path, monkeypatch):
+    folder = tmp_path / "core"
+    create = places._create
+
+    def full(path, data):
+        if data == b"too much":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        create(path, data)
+
+    monkeypatch.setattr(places, "_create", full)
+    files = {"a": b"1", "b": b"too much", "c": b"3"}
+    with pytest.raises(
+        HwquantError, match=r"cannot write .*core/b: No space left on device; free some space"
+    ):
+        write_together(folder, files)
+    assert not folder.exists()
+    folder.mkdir()
+    for name in ("a", "mine"):
+        (folder / name).write_bytes(b"old")
+    with pytest.raises(HwquantError, match="core/b"):
+        write_together(folder, files)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a": b"old", "mine": b"old"}
+    assert write_together(folder, {"a": b"1", "b": b"2"}) == [folder / "a", folder / "b"]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        "a": b"1",
+        "b": b"2",
+        "mine": b"old",
+    }

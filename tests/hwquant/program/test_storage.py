@@ -113,6 +113,8 @@ def test_another_kind_of_file_is_refused(digits_qgraph, tmp_path):
         (lambda meta, arrays: meta["outputs"][0].update(lanes=0), "0 channels in a word"),
         (lambda meta, arrays: meta["tensors"][0].update(shape=[1, 2]), r"the shape \(1, 2\)"),
         (lambda meta, arrays: meta["layers"][0].update(macs=None), "the macs of its LayerInfo is None"),
+        (lambda meta, arrays: meta["layers"][0].update(macs=1 << 40, jobs=-1), "impossible counts"),
+        (lambda meta, arrays: meta["layers"][0].update(macs=0), "impossible counts"),
         (lambda meta, arrays: meta["layers"][0].update(covers=[3]), r"covers \(3,\), which are no names"),
         (lambda meta, arrays: meta.update(name=None), "its name is None"),
         (lambda meta, arrays: meta["layers"].pop(), r"it names \d+ layers, and its instructions have \d+"),

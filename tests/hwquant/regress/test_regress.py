@@ -17,6 +17,7 @@ from hwquant.boards.board import load_board
 from hwquant.boards.outside import board_memory
 from hwquant.cli import main
 from hwquant.errors import HwquantError
+from hwquant.journal import line, seal
 from hwquant.qgraph import Layer
 from hwquant.regress import case as module
 from hwquant.regress import regress
@@ -226,6 +227,36 @@ def test_a_journal_brings_outcomes_back(cases, tmp_path):
     assert again == regress(few, jobs=2)
 
 
+PASSED = {
+    "name": "a",
+    "of": "b",
+    "status": "passed",
+    "message": "",
+    "cycles": 9,
+    "seconds": 1.5,
+    "coverage": {"opcode END": 2},
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"cycles": -1}, {"cycles": True}, {"cycles": 1.0}, {"seconds": -0.5}, {"seconds": 1e308}),
+        *({"seconds": None}, {"status": "failed"}, {"message": "x"}, {"more": 1}, {"coverage": {}}),
+        *({"coverage": {"no bin": 1}}, {"coverage": {"opcode END": 1 << 60}}, {"status": "good"}),
+    ],
+    ids=repr,
+)
+def test_a_line_with_a_right_checksum_that_is_no_outcome_is_damage(tmp_path, changes):
+    header = {"format": "hwquant regression", "version": 1, "of": {}}
+    path = tmp_path / "outcomes.jsonl"
+    path.write_bytes(line(header) + line(PASSED, seal(header)))
+    assert regress([], journal=path, resume=True) == {}
+    path.write_bytes(line(header) + line({**PASSED, **changes}, seal(header)))
+    with pytest.raises(HwquantError, match="damaged at line 2; remove"):
+        regress([], journal=path, resume=True)
+
+
 def test_junit_has_every_kind_of_outcome():
     outcomes = {
         "a": Outcome("passed"),
@@ -244,9 +275,11 @@ def test_coverage_of_a_configuration_counts_once(tmp_path):
     assert accumulate(path, {"a": "1"}, outcomes)["opcode END"] == 2
     assert accumulate(path, {"a": "1"}, outcomes)["opcode END"] == 2
     assert accumulate(path, {"a": "2"}, outcomes)["opcode END"] == 4
-    path.write_text("[]")
-    with pytest.raises(HwquantError, match="no coverage of a regression"):
-        accumulate(path, {"a": "1"}, outcomes)
+    whole = path.read_text()
+    for wrong in ("[]", whole.replace("opcode END", "no bin"), whole.replace("4", str(1 << 60))):
+        path.write_text(wrong)
+        with pytest.raises(HwquantError, match="no coverage of a regression"):
+            accumulate(path, {"a": "1"}, outcomes)
 
 
 def test_a_killed_run_goes_on_to_the_same_result(file, tmp_path):
@@ -305,8 +338,10 @@ def test_no_process_outlives_the_command(tmp_path, jobs, ended_by):
     ("change", "options", "message"),
     [
         ({'["4x4"]': '["2x2x2"]', "samples": 'memories = ["axi64"]\nsamples'}, [], "is in no configuration"),
-        ({}, ["--coverage", "regress.toml"], "no coverage of a regression"),
-        ({}, ["--coverage", "none/coverage.json"], "there is no folder none"),
+        ({}, ["--coverage", "regress.toml"], "--coverage would replace regress.toml, which is read"),
+        ({}, ["--coverage", "none/coverage.json"], "the folder none does not exist"),
+        ({}, ["--coverage", "earlier/coverage.json"], "no coverage of a regression"),
+        ({}, ["-o", "earlier"], "earlier/coverage.json is no coverage of a regression"),
     ],
 )
 def test_what_would_come_to_nothing_is_refused_before_any_work(file, tmp_path, change, options, message):
@@ -314,6 +349,8 @@ def test_what_would_come_to_nothing_is_refused_before_any_work(file, tmp_path, c
     for old, new in change.items():
         text = text.replace(old, new)
     (tmp_path / "regress.toml").write_text(text)
+    (tmp_path / "earlier").mkdir()
+    (tmp_path / "earlier/coverage.json").write_text("{}")
     command = [sys.executable, "-m", "hwquant.cli", "regress", "regress.toml", "-o", "out", *options]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2

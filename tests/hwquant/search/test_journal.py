@@ -158,15 +158,25 @@ def test_a_file_of_the_user_without_an_end_of_line_is_no_line_that_was_cut_off(t
 
 @pytest.mark.parametrize(
     "changes",
-    [{"bits": [8]}, {"bits": "84"}, {"bits": [8, 4.0]}, {"measures": []}, {"noise": None}, {"network": 1}],
+    [
+        *(
+            {"bits": [8]},
+            {"bits": "84"},
+            {"bits": [8, 4.0]},
+            {"measures": []},
+            {"noise": None},
+            {"network": 1},
+        ),
+        *({"noise": -1}, {"noise": True}, {"measures": {"accuracy": 1.5}}, {"measures": {"cycles": -1}}),
+    ],
     ids=repr,
 )
 def test_lines_with_a_right_checksum_that_are_no_outcomes_are_damage(path, changes):
     lines = path.read_bytes().splitlines(keepends=True)
     content = {**json.loads(lines[1]), **changes}
     content.pop("check")
-    path.write_bytes(lines[0] + line(content))
-    with pytest.raises(Damaged, match="damaged at line 2"):
+    path.write_bytes(lines[0] + line(content, json.loads(lines[0])["check"]))
+    with pytest.raises(Damaged, match="damaged at line 2; remove"):
         read(path)
 
 

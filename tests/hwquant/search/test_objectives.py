@@ -111,6 +111,11 @@ def test_noise_of_classes_is_the_share_that_differs(digits_qgraph, few):
     assert Trial(classes, few, exact, (8, 8)).noise == 3 / len(few)
 
 
+def test_noise_is_finite_where_the_float_networks_output_does_not_vary(digits_qgraph, few):
+    exact = golden.predict(digits_qgraph, few.x[:1])[0] + 100.0
+    assert Trial(digits_qgraph, few[:1], exact, (8, 8)).noise == np.finfo(float).max
+
+
 def test_accuracy_needs_labels(digits_qgraph, few):
     trial = Trial(digits_qgraph, Samples(few.x, None), np.zeros((len(few), 10)), (8, 8))
     with pytest.raises(HwquantError, match="no labels y"):

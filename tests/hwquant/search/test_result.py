@@ -6,13 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hwquant.errors import HwquantError
+from hwquant import hwq
+from hwquant.errors import Damaged, HwquantError
 from hwquant.qgraph import Layer
 from hwquant.quantize import quantize
 from hwquant.search import Constraints, SearchOptions
-from hwquant.search.evaluate import Outcome, evaluate
+from hwquant.search.evaluate import Outcome, evaluate, network_checksum, quantize_candidate
 from hwquant.search.report import judge_pick
 from hwquant.search.result import SearchResult
+from hwquant.search.tuning import Tuned
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,24 @@ POINTS = {
 
 def bits(candidates):
     return [item.configuration for item in candidates]
+
+
+def test_a_trained_network_is_the_one_that_was_measured(make_task):
+    task = make_task()
+    plain, other = (quantize_candidate(task, (bits,) * 3) for bits in (8, 4))
+    outcomes = {
+        (8, 8, 8): Outcome({"accuracy": 0.9, "cycles": 1, "weight_bytes": 1}, 0.0, "x"),
+        Tuned((8, 8, 8), "t"): Outcome(
+            {"accuracy": 0.95, "cycles": 1, "weight_bytes": 1},
+            *(0.0, network_checksum(plain), None),
+            hwq.to_bytes(plain),
+        ),
+    }
+    result = SearchResult.of(SearchOptions(), task, 0.95, outcomes)
+    _, trained = result.candidates
+    assert network_checksum(result.network(trained)) == network_checksum(plain)
+    with pytest.raises(Damaged, match="is not the one that was measured"):
+        result.network(replace(trained, made=hwq.to_bytes(other)))
 
 
 def test_the_front_is_sorted_by_accuracy(make):
