@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from hwquant.errors import Unsupported
@@ -77,7 +77,7 @@ class Target:
         """Turn a program's clock cycles into milliseconds at the clock that is estimated for its accelerator."""
         from hwquant.boards.clock_estimate import estimate_clock
 
-        clock = estimate_clock(self._device, self.resources(program).cell, self.megahertz)
+        clock = estimate_clock(self._device, asdict(self.resources(program)), self.megahertz)
         return cycles / (clock.megahertz * 1e3)
 
     @property
