@@ -1,5 +1,5 @@
 # make demo      the small network from ONNX to simulated Verilog
-# make test      lint, types and all tests (about 22 minutes on two cores)
+# make test      lint, types and all tests (about 20 minutes on two cores)
 # make nightly   the tests that take longer, a file at a time; stopped, it goes on with those that have not passed
 #                at this commit, and ends with a table
 # make lowest    the tests of `make test` with the oldest packages that pyproject.toml allows, in .venv-lowest
