@@ -54,7 +54,7 @@ CASES = {
         Case("demo", "tang-nano-20k", "8x8", 54),
         Case("resnet8", "ulx3s-85f", "2x16x16", 85),
         Case("ds-cnn", "ulx3s-85f", "16x16", 110),
-        Case("vww", "ulx3s-85f", "4x8x8", 92),
+        Case("vww", "ulx3s-85f", "4x8x8", 87.5),
         Case("ds-cnn", "ulx3s-25f", "8x8", 90),
         Case("mnist-conv", "icebreaker", "8x2", 30),
         Case("fashion-depthwise", "ulx3s-85f", "8x8", 125),

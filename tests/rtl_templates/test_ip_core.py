@@ -119,7 +119,7 @@ def test_what_cannot_name_a_module_is_refused(program, name):
 
 @pytest.mark.parametrize("bus", ["axi", "wishbone"])
 def test_a_core_without_external_memory_needs_none(program, bus):
-    assert "    .memory_bytes = 0u,\n" in core_files(program, bus, "net")["net_network.h"]
+    assert "    0u, /* memory_bytes */\n" in core_files(program, bus, "net")["net_network.h"]
 
 
 def test_headers_of_cores_whose_names_differ_in_case_alone_go_into_one_program(program):
@@ -136,7 +136,7 @@ def test_software_reserves_what_the_core_loads_and_stores():
     limits = {"activation_depth": 128, "weight_depth": 8, "parameter_depth": 8}
     program = compile_network(network, (4, 4), external=ExternalMemory(32), limits=limits)
     header = core_files(program, "axi", "net")["net_network.h"]
-    size = int(re.search(r"\.memory_bytes = (\d+)u,", header)[1])
+    size = int(re.search(r"(\d+)u, /\* memory_bytes \*/", header)[1])
     assert size == json.loads(core_description(network, program, 4, 4))["memory_bytes"]
     assert size == 4 << program.config.external_address_bits
     assert program.config.half_depth
