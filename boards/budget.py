@@ -18,7 +18,8 @@ def dsp_budget(config: ArrayConfig, device: Device) -> DspBudget:
     """The budget of an accelerator on a device.
 
     Where block RAMs and DSP blocks stand side by side, a device that is full of both is slow, or is not routed at all:
-    then some products are made of look-up tables instead (:attr:`~hwquant.boards.families.family.Family.crowded`).
+    where some products are made of look-up tables in any case, more of them are
+    (:attr:`~hwquant.boards.families.family.Family.crowded`).
 
     Parameters
     ----------
@@ -27,10 +28,13 @@ def dsp_budget(config: ArrayConfig, device: Device) -> DspBudget:
     device : Device
         The FPGA.
     """
-    available, crowded = device.multipliers, device.family.crowded
-    if crowded is not None:
-        available = int(available * min(1.0, max(0.0, crowded - _block_rams(config, device) / device.rams)))
-    return DspBudget.share(config, device.family.dsp, available)
+    dsp, crowded = device.family.dsp, device.family.crowded
+    budget = DspBudget.share(config, dsp, device.multipliers)
+    alike = budget.multipliers is None or budget.multipliers >= config.arrays * config.rows * config.columns
+    if crowded is None or alike:
+        return budget
+    share = min(1.0, max(0.0, crowded - _block_rams(config, device) / device.rams))
+    return DspBudget.share(config, dsp, int(device.multipliers * share))
 
 
 def _block_rams(config: ArrayConfig, device: Device) -> float:

@@ -253,7 +253,7 @@ FAMILY = Family(
     improve=absorb,
     place=place,
     unread={"CCU2C": "COUT"},
-    # VWW on an 85F, with 170 of 208 block RAMs: 70 MHz with all 156 DSP blocks, 85 with 112, 96 with 72.
+    # VWW's 256 products on an 85F, with 170 of 208 block RAMs: 70 MHz with all 156 DSP blocks, 85 with 112, 96 with 72.
     crowded=1.3,
     cells={
         # A carry cell is two LUTs, a distributed RAM four and two for its addresses.

@@ -36,6 +36,14 @@ def test_what_has_no_dsp_block_is_made_of_look_up_tables():
     assert many.lut - few.lut > 60 * (few.dsp - many.dsp)
 
 
+@pytest.mark.parametrize(("name", "side"), [("lfe5u-85f", 12), ("lfe5u-25f", 5)])
+def test_an_array_whose_products_all_have_a_block_keeps_them(name, side):
+    device = DEVICES[name]
+    used = estimate_resources(config(20_000 * device.rams // 208, side), device, link=False)
+    assert used.ram + used.dsp * device.rams / device.multipliers > device.family.crowded * device.rams
+    assert used.dsp == side * side
+
+
 @pytest.mark.parametrize("name", sorted({device.name for device in DEVICES.values()} - set(CROWDED)))
 def test_elsewhere_all_blocks_are_used(name):
     device = DEVICES[name]
