@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from hwquant.boards.clock_estimate import FREE
 from hwquant.boards.contents import Contents, memories
 from hwquant.boards.families.family import Device
 from hwquant.boards.large_ram import weights_in_large_ram
@@ -33,8 +34,8 @@ def dsp_budget(config: ArrayConfig, device: Device) -> DspBudget:
     alike = budget.multipliers is None or budget.multipliers >= config.arrays * config.rows * config.columns
     if crowded is None or alike:
         return budget
-    share = min(1.0, max(0.0, crowded - _block_rams(config, device) / device.rams))
-    return DspBudget.share(config, dsp, int(device.multipliers * share))
+    crowd = max(0.0, _block_rams(config, device) / device.rams - FREE)
+    return DspBudget.share(config, dsp, int(device.multipliers * max(0.0, 1 - crowded * crowd)))
 
 
 def _block_rams(config: ArrayConfig, device: Device) -> float:

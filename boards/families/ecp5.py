@@ -254,7 +254,7 @@ FAMILY = Family(
     place=place,
     unread={"CCU2C": "COUT"},
     # VWW's 256 products on an 85F, with 170 of 208 block RAMs: 70 MHz with all 156 DSP blocks, 85 with 112, 96 with 72.
-    crowded=1.3,
+    crowded=1.64,
     cells={
         # A carry cell is two LUTs, a distributed RAM four and two for its addresses.
         "lut": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},

@@ -88,9 +88,9 @@ class Family:
     routable : mapping of str to float, optional
         Share of a resource that may be used, above which placing and routing get slow or fail; 1 for those not named.
     crowded : float or None, default None
-        What the shares of block RAMs and of DSP blocks that are used may add up to, 0 to 2: above it, routing gets
-        slow or fails, so that an array whose products do not all get a DSP block gets fewer of them. None where it is
-        not known that this matters.
+        By how much the share of its DSP blocks that an array may use falls with the share of block RAMs that are used
+        beyond half of them, unless all products of the array get a block: more, and routing gets slow or fails. None
+        where it is not known that this matters.
     rgmii : bool, default False
         Whether LiteEth has a PHY for it.
     usb : UsbCells or None, default None
