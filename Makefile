@@ -26,8 +26,10 @@ test: lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not nightly"
 
 nightly: $(VENV)/dev.stamp
-	$(MAKE) --keep-going --jobs=$(JOBS) $$($(BIN)/python -m pytest -m nightly --collect-only -q \
-	  | sed -n 's,^tests/\(.*\)[.]py::.*,$(NIGHT)/\1.xml,p' | sort -ur); \
+	mkdir -p $(NIGHT)
+	$(BIN)/python -m pytest -m nightly --collect-only -q > $(NIGHT)/tests.txt || { cat $(NIGHT)/tests.txt; exit 1; }
+	$(MAKE) --keep-going --jobs=$(JOBS) \
+	  $$(sed -n 's,^tests/\(.*\)[.]py::.*,$(NIGHT)/\1.xml,p' $(NIGHT)/tests.txt | sort -ur); \
 	  status=$$?; $(BIN)/python benchmarks/nightly.py $(NIGHT); exit $$status
 
 $(NIGHT)/%.xml: tests/%.py

@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 from hwquant.boards.clock_estimate import FREE
-from hwquant.boards.contents import Contents, memories
+from hwquant.boards.contents import block_rams
 from hwquant.boards.families.family import Device
 from hwquant.boards.large_ram import weights_in_large_ram
-from hwquant.boards.memories import memory_resources
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import DspBudget
@@ -34,14 +33,7 @@ def dsp_budget(config: ArrayConfig, device: Device) -> DspBudget:
     alike = budget.multipliers is None or budget.multipliers >= config.arrays * config.rows * config.columns
     if crowded is None or alike:
         return budget
-    crowd = max(0.0, _block_rams(config, device) / device.rams - FREE)
+    loadable = weights_in_large_ram(config, device)
+    rams = block_rams(Accelerator.facts(config, budget, loadable=loadable), config, device.family)
+    crowd = max(0.0, rams / device.rams - FREE)
     return DspBudget.share(config, dsp, int(device.multipliers * max(0.0, 1 - crowded * crowd)))
-
-
-def _block_rams(config: ArrayConfig, device: Device) -> float:
-    """The block RAMs of an accelerator, whatever its memories hold."""
-    facts = Accelerator.facts(
-        config, DspBudget(device.family.dsp), loadable=weights_in_large_ram(config, device)
-    )
-    found = memories(facts, config, Contents.of(config))
-    return sum(count * memory_resources(memory, device.family).blocks for memory, count in found)

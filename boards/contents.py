@@ -8,7 +8,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from hwquant.boards.memories import Memory
+from hwquant.boards.families.family import Family
+from hwquant.boards.memories import Memory, memory_resources
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import program_bits
 from hwquant.program.program import Program
@@ -185,3 +186,9 @@ def memories(facts: Facts, config: ArrayConfig, contents: Contents) -> list[tupl
         for shape in own.memories
         if (memory := as_synthesized(shape, contents)) is not None
     ]
+
+
+def block_rams(facts: Facts, config: ArrayConfig, family: Family) -> float:
+    """The block RAMs of a component and of all within it, whatever its memories hold."""
+    found = memories(facts, config, Contents.of(config))
+    return sum(count * memory_resources(memory, family).blocks for memory, count in found)

@@ -6,9 +6,9 @@ be there: inference only reads them, in one order, and the host can send them at
 
 from __future__ import annotations
 
-from hwquant.boards.contents import DIVISOR, Contents, memories
+from hwquant.boards.contents import DIVISOR, block_rams
 from hwquant.boards.families.family import Device
-from hwquant.boards.memories import Memory, memory_resources
+from hwquant.boards.memories import Memory
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.board import SerialAccelerator
 
@@ -33,7 +33,4 @@ def weights_in_large_ram(config: ArrayConfig, device: Device) -> bool:
     if not device.large_rams:
         return False
     facts = SerialAccelerator.facts(config, DIVISOR, device.family.window)
-    found = memories(facts, config, Contents.of(config))
-    return (
-        sum(count * memory_resources(memory, device.family).blocks for memory, count in found) > device.rams
-    )
+    return block_rams(facts, config, device.family) > device.rams

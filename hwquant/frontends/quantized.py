@@ -287,9 +287,8 @@ def rounded(build: Builder, name: str, value: Value, form: GivenFormat) -> Value
     """
     if value.quantized is not None:
         raise build.refuse("it quantizes integers; dequantize them before")
-    if (
-        value.host
-    ):  # what the host computes at the very end is not rounded; the runtime has to, where it saturates
+    # What the host computes at the very end is not rounded; the runtime has to, where it saturates.
+    if value.host:
         low, high = form.range
         if value.host[-1] != "softmax" or low > 0 or high < 1 - 2 * form.scale:
             raise build.refuse(f"it saturates what the host's {value.host[-1]} gives")

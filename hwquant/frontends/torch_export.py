@@ -83,9 +83,8 @@ def in_evaluation_mode(module: torch.nn.Module) -> Iterator[None]:
 
     modes = {part: part.training for part in module.modules()}
     try:
-        with contextlib.suppress(
-            NotImplementedError
-        ):  # of exported modules: training is in their graph, and refused
+        # Exported modules have no such mode: training is in their graph, and refused.
+        with contextlib.suppress(NotImplementedError):
             module.eval()
         with torch.no_grad():
             yield
